@@ -1,0 +1,93 @@
+#pragma once
+
+// Catalog of collections: which exist, how they are configured and into how many shards they are cut.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "libs/store/types.h"
+
+namespace alcove::store {
+
+class Database;
+
+struct Placement {
+  int32_t shard_count = 1;  // 1..4096
+  int64_t epoch = 1;        // grows by one with each resharding
+
+  friend bool operator==(const Placement&, const Placement&) = default;
+};
+
+enum class CollectionState {
+  kActive = 1,
+  kDropping = 2,  // deleted by its owner; the log rows are still being removed and the name is free again
+};
+
+struct Collection {
+  CollectionId id = 0;
+  std::string tenant;
+  std::string name;
+  std::string config;           // opaque to the store
+  int64_t config_revision = 0;  // 1 at creation, one more with each UpdateConfig
+  Placement placement;
+  // While a resharding fills the next epoch's shards: that placement. Its logs exist and accept appends.
+  std::optional<Placement> next_placement;
+  CollectionState state = CollectionState::kActive;
+  absl::Time created_at;
+};
+
+struct CollectionPage {
+  std::vector<Collection> collections;
+  std::string next_page_token;
+};
+
+// Thread-safe. Names and tenants are 1..255 bytes of UTF-8 without control characters, else INVALID_ARGUMENT.
+class CollectionStore {
+ public:
+  explicit CollectionStore(Database* db) : db_(db) {}
+  CollectionStore(const CollectionStore&) = delete;
+  CollectionStore& operator=(const CollectionStore&) = delete;
+
+  // Creates the collection and its empty shard logs. ALREADY_EXISTS when the tenant has one of that name.
+  absl::StatusOr<Collection> Create(std::string_view tenant, std::string_view name, std::string_view config,
+                                    int32_t shard_count);
+
+  // NOT_FOUND names tenant and collection.
+  absl::StatusOr<Collection> Get(std::string_view tenant, std::string_view name);
+  absl::StatusOr<Collection> GetById(CollectionId id);
+
+  // Active collections ordered by name.
+  absl::StatusOr<CollectionPage> List(std::string_view tenant, const PageRequest& page = {});
+  // Collections of every tenant ordered by id, those being dropped included: what a shard process must know.
+  absl::StatusOr<CollectionPage> ListAll(const PageRequest& page = {});
+
+  // Replaces the configuration. With `expected_revision`, ABORTED when somebody else changed it in between.
+  absl::StatusOr<Collection> UpdateConfig(std::string_view tenant, std::string_view name, std::string_view config,
+                                          std::optional<int64_t> expected_revision = std::nullopt);
+
+  // Frees the name at once, refuses further appends, and leaves the collection as kDropping for
+  // LogStore::DropCollection to remove its log.
+  absl::StatusOr<Collection> Delete(std::string_view tenant, std::string_view name);
+
+  // Resharding, step 1: creates the logs of epoch + 1. FAILED_PRECONDITION when one is already under way.
+  absl::StatusOr<Collection> BeginResharding(CollectionId id, int32_t shard_count);
+  // Step 2: the next placement becomes the placement in one commit; appends to the former epoch are refused from
+  // then on (FAILED_PRECONDITION), so a coordinator with an outdated placement can not lose a write.
+  absl::StatusOr<Collection> CommitResharding(CollectionId id);
+  // Or: forget the next placement and its logs.
+  absl::StatusOr<Collection> AbortResharding(CollectionId id);
+
+  // A number that grows with every change of the catalog by any process. One indexed read: cheap enough to poll.
+  absl::StatusOr<int64_t> CatalogVersion();
+
+ private:
+  Database* const db_;
+};
+
+}  // namespace alcove::store
