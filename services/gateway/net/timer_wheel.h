@@ -1,0 +1,64 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace alcove::gateway {
+
+// One deadline in a TimerWheel. Intrusive: the owner embeds it, and destroying it cancels it.
+class TimerEntry {
+ public:
+  TimerEntry() = default;
+  virtual ~TimerEntry() { Unlink(); }
+  TimerEntry(const TimerEntry&) = delete;
+  TimerEntry& operator=(const TimerEntry&) = delete;
+
+  bool armed() const { return next_ != nullptr; }
+
+ private:
+  friend class TimerWheel;
+  // The deadline passed; the entry is disarmed already and may be armed again or destroyed here.
+  virtual void OnTimer() = 0;
+  void Unlink();
+
+  TimerEntry* prev_ = nullptr;
+  TimerEntry* next_ = nullptr;
+  size_t* count_ = nullptr;
+  int64_t deadline_tick_ = 0;
+};
+
+// A hashed timing wheel (Varghese & Lauck 1987, scheme 6): arm and cancel are O(1) and allocate nothing, which a timer
+// per request must not do. Deadlines fire in the first tick at or after they fall due: up to one tick late, never
+// early.
+//
+// Pure: time is passed in. Thread safety: none.
+class TimerWheel {
+ public:
+  static constexpr int64_t kTickNs = 2'000'000;
+
+  explicit TimerWheel(size_t slots = 2048);
+  ~TimerWheel();
+
+  // Arms (or moves) `entry` to fire at `deadline_ns`, on the same clock as Advance.
+  void Arm(TimerEntry& entry, int64_t deadline_ns);
+  void Cancel(TimerEntry& entry) { entry.Unlink(); }
+
+  // Fires everything due at `now_ns`. Entries armed from within OnTimer fire in a later call at the earliest.
+  void Advance(int64_t now_ns);
+
+  size_t armed() const { return count_; }
+
+ private:
+  struct Head final : TimerEntry {
+    Head();
+    void OnTimer() override {}
+  };
+  void Link(Head& head, TimerEntry& entry);
+
+  std::vector<Head> slots_;
+  size_t count_ = 0;
+  int64_t current_tick_ = 0;
+};
+
+}  // namespace alcove::gateway
