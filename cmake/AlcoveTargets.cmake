@@ -1,0 +1,89 @@
+# The few shapes a target can have. Each call lists what it needs; nothing is globbed.
+include(GoogleTest)
+
+# alcove_library(NAME foo SOURCES a.cc … DEPS alcove::bar …): static library alcove_foo with alias alcove::foo.
+function(alcove_library)
+  cmake_parse_arguments(ARG "" "NAME" "SOURCES;DEPS;PRIVATE_DEPS" ${ARGN})
+  if(ARG_SOURCES)
+    add_library(alcove_${ARG_NAME} STATIC ${ARG_SOURCES})
+    target_link_libraries(alcove_${ARG_NAME} PUBLIC ${ARG_DEPS} PRIVATE alcove_options ${ARG_PRIVATE_DEPS})
+    target_include_directories(alcove_${ARG_NAME} PUBLIC
+      ${CMAKE_SOURCE_DIR})
+  else()
+    add_library(alcove_${ARG_NAME} INTERFACE)
+    target_link_libraries(alcove_${ARG_NAME} INTERFACE ${ARG_DEPS})
+    target_include_directories(alcove_${ARG_NAME} INTERFACE
+      ${CMAKE_SOURCE_DIR})
+  endif()
+  add_library(alcove::${ARG_NAME} ALIAS alcove_${ARG_NAME})
+endfunction()
+
+# alcove_isa_sources(NAME foo FLAGS "-mavx2;-mfma" SOURCES a_avx2.cc): compiles those files of alcove_foo for one
+# instruction set. Such a file must define only functions reached through run-time dispatch, and include no header
+# with inline functions other code may share (the linker could keep the wrong copy).
+function(alcove_isa_sources)
+  cmake_parse_arguments(ARG "" "NAME" "FLAGS;SOURCES" ${ARGN})
+  set_source_files_properties(${ARG_SOURCES} PROPERTIES COMPILE_OPTIONS "${ARG_FLAGS}")
+  target_sources(alcove_${ARG_NAME} PRIVATE ${ARG_SOURCES})
+endfunction()
+
+# alcove_binary(NAME alcove-foo SOURCES main.cc DEPS …): executable placed in <build>/bin.
+function(alcove_binary)
+  cmake_parse_arguments(ARG "" "NAME" "SOURCES;DEPS" ${ARGN})
+  add_executable(${ARG_NAME} ${ARG_SOURCES})
+  target_link_libraries(${ARG_NAME} PRIVATE alcove_options ${ARG_DEPS})
+  set_target_properties(${ARG_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+  install(TARGETS ${ARG_NAME} RUNTIME DESTINATION bin)
+endfunction()
+
+# alcove_test(NAME foo_test SOURCES foo_test.cc DEPS … [LABELS unit|integration|slow|gpu] [TIMEOUT seconds]).
+# One ctest entry per GoogleTest case, so that the run's total counts cases. Needs gmock; supplies main().
+function(alcove_test)
+  cmake_parse_arguments(ARG "" "NAME;TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
+  if(NOT ALCOVE_BUILD_TESTS)
+    return()
+  endif()
+  if(NOT ARG_LABELS)
+    set(ARG_LABELS unit)
+  endif()
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 60)
+  endif()
+  add_executable(${ARG_NAME} ${ARG_SOURCES})
+  target_link_libraries(${ARG_NAME} PRIVATE alcove_options ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gmock_main)
+  target_compile_definitions(${ARG_NAME} PRIVATE ALCOVE_SOURCE_DIR="${CMAKE_SOURCE_DIR}" ALCOVE_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  set_target_properties(${ARG_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  gtest_discover_tests(${ARG_NAME} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${ARG_NAME}: "
+    PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
+endfunction()
+
+# alcove_benchmark(NAME foo_bench SOURCES foo_bench.cc DEPS …): built only with ALCOVE_BUILD_BENCHMARKS.
+function(alcove_benchmark)
+  cmake_parse_arguments(ARG "" "NAME" "SOURCES;DEPS" ${ARGN})
+  if(NOT ALCOVE_BUILD_BENCHMARKS)
+    return()
+  endif()
+  add_executable(${ARG_NAME} ${ARG_SOURCES})
+  target_link_libraries(${ARG_NAME} PRIVATE alcove_options ${ARG_DEPS} benchmark::benchmark)
+  set_target_properties(${ARG_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench)
+endfunction()
+
+# alcove_fuzzer(NAME foo_fuzz SOURCES foo_fuzz.cc DEPS …): a libFuzzer target; the same file also becomes an ordinary
+# test that replays the corpus beside it (corpus/foo_fuzz/*), so that gcc builds check every past finding.
+function(alcove_fuzzer)
+  cmake_parse_arguments(ARG "" "NAME" "SOURCES;DEPS" ${ARGN})
+  if(ALCOVE_FUZZ)
+    add_executable(${ARG_NAME} ${ARG_SOURCES})
+    target_link_libraries(${ARG_NAME} PRIVATE alcove_options ${ARG_DEPS})
+    target_compile_options(${ARG_NAME} PRIVATE -fsanitize=fuzzer)
+    target_link_options(${ARG_NAME} PRIVATE -fsanitize=fuzzer)
+    set_target_properties(${ARG_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
+  elseif(ALCOVE_BUILD_TESTS)
+    add_executable(${ARG_NAME}_replay ${ARG_SOURCES} ${CMAKE_SOURCE_DIR}/cmake/fuzz_replay_main.cc)
+    target_link_libraries(${ARG_NAME}_replay PRIVATE alcove_options ${ARG_DEPS})
+    set_target_properties(${ARG_NAME}_replay PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+    add_test(NAME "${ARG_NAME}: replays corpus and mutations"
+      COMMAND ${ARG_NAME}_replay ${CMAKE_CURRENT_SOURCE_DIR}/corpus/${ARG_NAME})
+    set_tests_properties("${ARG_NAME}: replays corpus and mutations" PROPERTIES LABELS unit TIMEOUT 120)
+  endif()
+endfunction()
