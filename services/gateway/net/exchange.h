@@ -14,11 +14,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "libs/common/request_context.h"
 #include "services/gateway/net/header_list.h"
-
-namespace alcove {
-class RequestContext;
-}
 
 namespace alcove::gateway {
 
@@ -67,14 +64,18 @@ struct HttpResponse {
 //
 // Thread safety: none. Everything is called on the loop that owns the connection (executor()); work done on another
 // thread comes back with asio::post(executor(), …).
-class Exchange : public std::enable_shared_from_this<Exchange> {
+class Exchange {
  public:
   virtual ~Exchange() = default;
+  Exchange(const Exchange&) = delete;
+  Exchange& operator=(const Exchange&) = delete;
 
   const HttpRequest& request() const { return request_; }
-  // Tenant, deadline, trace and cancellation of this request. Begins anonymous with a fresh request id, a trace taken
-  // from `traceparent` when it is valid, no deadline, and cancellation that follows cancelled().
-  RequestContext& context() { return *context_; }
+  // Tenant, deadline, trace and cancellation of this request. Begins without tenant, with a fresh request id, the trace
+  // of a valid `traceparent` or a new one, no deadline, and a cancellation that fires with cancelled().
+  const RequestContext& context() const { return context_; }
+  // Replaces it once more is known (tenant, deadline). Derive it from context(), so that its cancellation stays.
+  void SetContext(RequestContext context) { context_ = std::move(context); }
   asio::any_io_executor executor() const;
   Loop& loop() const { return *loop_; }
 
@@ -119,7 +120,8 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
 
   Loop* loop_;
   HttpRequest request_;
-  std::shared_ptr<RequestContext> context_;
+  CancellationSource cancellation_;
+  RequestContext context_;
   bool cancelled_ = false;
   bool done_ = false;
   bool response_started_ = false;

@@ -1,11 +1,14 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 
 #include "absl/time/time.h"
@@ -71,14 +74,19 @@ class Loop {
   // Must be called before a Flushable dies.
   void CancelFlush(Flushable* f);
 
+  // True on the loop's own thread.
+  bool InLoopThread() const { return thread_.load(std::memory_order_relaxed) == std::this_thread::get_id(); }
+
   // A per-loop random number (xorshift; not for secrets).
   uint64_t Random();
 
  private:
+  static constexpr size_t kMaxFlushesPerTurn = 4096;
   void FlushAll();
   void ArmTimer();
 
   const int index_;
+  std::atomic<std::thread::id> thread_{};
   const Options options_;
   asio::io_context io_;
   std::unique_ptr<asio::executor_work_guard<asio::io_context::executor_type>> work_;

@@ -2,6 +2,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <utility>
 #include <vector>
 
 namespace alcove::gateway {
@@ -49,6 +51,12 @@ class TimerWheel {
 
   size_t armed() const { return count_; }
 
+  // A time at or before the next deadline, for the thread that sleeps until then; INT64_MAX when nothing is armed.
+  int64_t NextWakeNs() const;
+  // `hook` is called by Arm when a deadline falls before the time last given to SetWake.
+  void SetWakeHook(std::function<void()> hook) { wake_hook_ = std::move(hook); }
+  void SetWake(int64_t wake_ns) { wake_ns_ = wake_ns; }
+
  private:
   struct Head final : TimerEntry {
     Head();
@@ -59,6 +67,8 @@ class TimerWheel {
   std::vector<Head> slots_;
   size_t count_ = 0;
   int64_t current_tick_ = 0;
+  std::function<void()> wake_hook_;
+  int64_t wake_ns_ = INT64_MAX;
 };
 
 }  // namespace alcove::gateway

@@ -11,12 +11,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "libs/common/request_context.h"
 #include "services/gateway/net/header_list.h"
 #include "services/gateway/upstream/upstream_pool.h"
-
-namespace alcove {
-class RequestContext;
-}
 
 namespace alcove::gateway {
 
@@ -62,11 +59,11 @@ class GrpcClient {
   // One request, one reply. `service` names an upstream ("vector-search"), `method` is
   // "/alcove.vector.v1.Search/Query". `context` must outlive the returned awaitable. NOT_FOUND for an unknown service
   // name.
-  asio::awaitable<absl::StatusOr<std::string>> Unary(RequestContext& context, std::string service, std::string method,
+  asio::awaitable<absl::StatusOr<std::string>> Unary(RequestContext context, std::string service, std::string method,
                                                      std::string request, CallOptions options = {});
   // A call of any kind. Not repeated once anything was written. Server streaming: Open, Write, WritesDone, Read until
   // nullopt.
-  asio::awaitable<absl::StatusOr<std::unique_ptr<GrpcCall>>> Open(RequestContext& context, std::string service,
+  asio::awaitable<absl::StatusOr<std::unique_ptr<GrpcCall>>> Open(RequestContext context, std::string service,
                                                                   std::string method, CallOptions options = {});
 
  private:

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "libs/common/metrics.h"
 #include "services/gateway/net/exchange.h"
 #include "services/gateway/net/server_stream.h"
 #include "services/gateway/policy/concurrency_limit.h"
@@ -44,9 +45,6 @@ struct GrpcRecord {
   uint32_t attempts;
 };
 
-// Counters of one method. Written by one loop with relaxed stores, read by any thread.
-struct MethodStats;
-
 struct GrpcProxyOptions {
   // "/pkg.Service/Method" → the upstream that serves it, or null: not a proxied method (the stream then goes to
   // OnExchange, or answers UNIMPLEMENTED when `reject_unknown`). Asked once per distinct path; the answer is
@@ -64,6 +62,8 @@ struct GrpcProxyOptions {
   // Called when a stream ends. Unset: nobody is told.
   std::function<void(const GrpcRecord&)> record;
 
+  Registry* registry = &DefaultRegistry();  // where counters live; shared by all loops
+
   absl::Duration default_timeout = absl::InfiniteDuration();  // for calls without grpc-timeout
   absl::Duration max_timeout = absl::Hours(1);                // longer grpc-timeouts are cut to it
   // Methods of these full paths may be repeated after UNAVAILABLE while nothing was answered and the request fits
@@ -80,7 +80,10 @@ struct GrpcProxyOptions {
 // valid) and the remaining `grpc-timeout`. Responses pass with their trailers. A client that resets or disconnects
 // resets the upstream stream in the same turn; a backend that dies answers UNAVAILABLE with the endpoint's name.
 //
-// Thread safety: one per loop, the loop's own thread; stats() of any.
+// Metrics (in `registry`): alcove_gateway_grpc_requests_total{service,method,code},
+// alcove_gateway_grpc_request_seconds{service,method}, alcove_gateway_grpc_in_flight{service}.
+//
+// Thread safety: one per loop, the loop's own thread.
 class GrpcProxy {
  public:
   GrpcProxy(Loop& loop, GrpcProxyOptions options);
@@ -88,19 +91,6 @@ class GrpcProxy {
 
   // For Handler::OnGrpcStream. Null: not a method this proxy serves.
   StreamHandler* Accept(ServerStream& stream);
-
-  struct MethodSnapshot {
-    std::string path;
-    uint64_t by_code[17] = {};
-    uint64_t bytes_in = 0;
-    uint64_t bytes_out = 0;
-    uint64_t in_flight = 0;
-    double latency_sum_seconds = 0;
-    std::vector<uint64_t> latency_buckets;  // one per kLatencyBoundsSeconds and one for +Inf; not cumulative
-  };
-  // Counters by method, for metrics. Any thread.
-  std::vector<MethodSnapshot> stats() const;
-  static const std::vector<double>& LatencyBoundsSeconds();
 
  private:
   struct Impl;
