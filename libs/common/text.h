@@ -19,8 +19,10 @@ std::string FormatByteSizeExact(uint64_t bytes);
 // 1024, letters in any case. INVALID_ARGUMENT for anything else, for negative values and beyond 2^63-1.
 absl::StatusOr<uint64_t> ParseByteSize(absl::string_view text);
 
-// "350us", "12.5ms", "1.5s", "2m", "1h30m", "7d": as absl::FormatDuration with days, at most 3 decimals.
+// For people: "350us", "12.5ms", "1.5s", "2m", "1h30m", "7d"; two units or three decimals at most.
 std::string FormatDurationShort(absl::Duration duration);
+// Text ParseDurationText reads back exactly, in the largest unit that divides it: "90s", "1500us", "2h".
+std::string FormatDurationExact(absl::Duration duration);
 // "0", "50ms", "1.5s", "1h30m", "7d", "-5s", and "inf". INVALID_ARGUMENT for a bare non-zero number and anything else.
 absl::StatusOr<absl::Duration> ParseDurationText(absl::string_view text);
 
