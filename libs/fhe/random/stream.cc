@@ -1,0 +1,58 @@
+#include "libs/fhe/random/stream.h"
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include <openssl/evp.h>
+
+#include "libs/fhe/random/blake2xb.h"
+
+namespace alcove::fhe {
+
+void StreamBlock(const Seed& seed, uint64_t counter, uint8_t* out) {
+  if (seed.generator == Generator::kBlake2xb) {
+    static const blake2xb::ExpandFn expand = blake2xb::Best();
+    uint64_t root[8];
+    blake2xb::Root(seed.bytes.data(), counter, root);
+    expand(root, out);
+    return;
+  }
+  static const EVP_MD* const shake = EVP_shake256();
+  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> ctx(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
+  // These calls fail only when memory is exhausted, which ends the process elsewhere too.
+  EVP_DigestInit_ex(ctx.get(), shake, nullptr);
+  EVP_DigestUpdate(ctx.get(), seed.bytes.data(), seed.bytes.size());
+  EVP_DigestUpdate(ctx.get(), &counter, sizeof counter);
+  EVP_DigestFinalXOF(ctx.get(), out, kStreamBlockBytes);
+}
+
+void SeedStream::Read(absl::Span<uint8_t> out) {
+  while (!out.empty()) {
+    if (used_ == block_.size()) {
+      StreamBlock(seed_, counter_++, block_.data());
+      used_ = 0;
+    }
+    const size_t take = std::min(out.size(), block_.size() - used_);
+    std::memcpy(out.data(), block_.data() + used_, take);
+    used_ += take;
+    out.remove_prefix(take);
+  }
+}
+
+void ExpandUniform(const Seed& seed, absl::Span<const Modulus> primes, size_t degree, absl::Span<uint64_t> out) {
+  SeedStream stream(seed);
+  stream.Read(absl::MakeSpan(reinterpret_cast<uint8_t*>(out.data()), out.size() * sizeof(uint64_t)));
+  for (size_t j = 0; j < primes.size(); ++j) {
+    const Modulus& q = primes[j];
+    const uint64_t all = ~uint64_t{0};
+    const uint64_t bound = all - all % q.value() - 1;
+    for (uint64_t& word : out.subspan(j * degree, degree)) {
+      while (word >= bound) stream.Read(absl::MakeSpan(reinterpret_cast<uint8_t*>(&word), sizeof word));
+      word = q.Reduce(word);
+    }
+  }
+}
+
+}  // namespace alcove::fhe

@@ -1,0 +1,104 @@
+#include "libs/fhe/random/stream.h"
+
+#include <numeric>
+
+#include <absl/strings/escaping.h>
+#include <gtest/gtest.h>
+
+#include "libs/fhe/poly/isa.h"
+#include "libs/fhe/random/blake2b.h"
+#include "libs/fhe/random/blake2xb.h"
+
+namespace alcove::fhe {
+namespace {
+
+Seed CountingSeed(Generator generator) {
+  Seed seed;
+  seed.generator = generator;
+  std::iota(seed.bytes.begin(), seed.bytes.end(), 0);
+  return seed;
+}
+
+std::string StreamHex(Generator generator, size_t at, size_t bytes) {
+  SeedStream stream(CountingSeed(generator));
+  std::string out(at + bytes, '\0');
+  stream.Read(absl::MakeSpan(reinterpret_cast<uint8_t*>(out.data()), out.size()));
+  return absl::BytesToHexString(out.substr(at));
+}
+
+TEST(Blake2bTest, MatchesTheRfcVector) {
+  uint8_t digest[64];
+  const std::string abc = "abc";
+  Blake2b(absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(abc.data()), 3), absl::MakeSpan(digest));
+  EXPECT_EQ(absl::BytesToHexString(absl::string_view(reinterpret_cast<char*>(digest), 16)),
+            "ba80a53f981c4d0d6a2797b69f12f6e9");
+  EXPECT_EQ(Blake2bHex(""), "0e5751c026e543b2e8ab2eb06099daa1d1e5df47778f7787faab45cdf12fe3a8");
+}
+
+TEST(StreamTest, Blake2xbMatchesSealsBytesAcrossBlocks) {
+  EXPECT_EQ(StreamHex(Generator::kBlake2xb, 0, 16), "17b9767f6395a77a3d0f2f2bd234d8c6");
+  EXPECT_EQ(StreamHex(Generator::kBlake2xb, 4096, 8), "55e60aa1ba585070");
+}
+
+TEST(StreamTest, Shake256MatchesSealsBytesAcrossBlocks) {
+  EXPECT_EQ(StreamHex(Generator::kShake256, 0, 16), "50a1cb963bec11dc066324b416d0a141");
+  EXPECT_EQ(StreamHex(Generator::kShake256, 4096, 8), "4b5dc99354254175");
+}
+
+TEST(StreamTest, EveryKernelGivesTheSameBytes) {
+  uint64_t root[8];
+  blake2xb::Root(CountingSeed(Generator::kBlake2xb).bytes.data(), 7, root);
+  std::vector<uint8_t> scalar(4096);
+  std::vector<uint8_t> wide(4096);
+  blake2xb::ExpandScalar(root, scalar.data());
+  if (BestIsa() >= Isa::kAvx2) {
+    blake2xb::ExpandAvx2(root, wide.data());
+    EXPECT_EQ(scalar, wide);
+  }
+  if (BestIsa() >= Isa::kAvx512) {
+    std::fill(wide.begin(), wide.end(), 0);
+    blake2xb::ExpandAvx512(root, wide.data());
+    EXPECT_EQ(scalar, wide);
+  }
+}
+
+TEST(ExpandUniformTest, MatchesSealsPolynomials) {
+  const std::vector<Modulus> primes = {Modulus(0xffffee001), Modulus(0xffffc4001)};
+  std::vector<uint64_t> a(2 * 4096);
+  ExpandUniform(CountingSeed(Generator::kBlake2xb), primes, 4096, absl::MakeSpan(a));
+  EXPECT_EQ(a[0], 13973864247u);
+  EXPECT_EQ(a[1], 57234623249u);
+  EXPECT_EQ(a[2], 40377610194u);
+  EXPECT_EQ(a[4096], 68582999532u);
+  EXPECT_EQ(a[4097], 6440458191u);
+  EXPECT_EQ(a[8191], 27551392899u);
+  ExpandUniform(CountingSeed(Generator::kShake256), primes, 4096, absl::MakeSpan(a));
+  EXPECT_EQ(a[0], 20614799765u);
+  EXPECT_EQ(a[8191], 57852523143u);
+}
+
+TEST(ExpandUniformTest, ReplacesRejectedWordsFromTheStreamsContinuation) {
+  // 2^64 mod q is large for this prime, so about one word in five is rejected.
+  const Modulus q(0xe6666666669e001);
+  const Seed seed = CountingSeed(Generator::kBlake2xb);
+  std::vector<uint64_t> got(4096);
+  ExpandUniform(seed, {q}, 4096, absl::MakeSpan(got));
+  SeedStream stream(seed);
+  std::vector<uint64_t> raw(8192);
+  stream.Read(absl::MakeSpan(reinterpret_cast<uint8_t*>(raw.data()), raw.size() * 8));
+  const uint64_t bound = ~uint64_t{0} - ~uint64_t{0} % q.value() - 1;
+  size_t next = 4096;
+  size_t rejected = 0;
+  for (size_t i = 0; i < 4096; ++i) {
+    uint64_t word = raw[i];
+    while (word >= bound) {
+      word = raw[next++];
+      ++rejected;
+    }
+    ASSERT_EQ(got[i], word % q.value());
+  }
+  EXPECT_GT(rejected, 0u);
+}
+
+}  // namespace
+}  // namespace alcove::fhe
