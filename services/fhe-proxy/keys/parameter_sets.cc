@@ -1,0 +1,70 @@
+#include "services/fhe-proxy/keys/parameter_sets.h"
+
+#include <absl/base/internal/raw_logging.h>
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_join.h>
+
+#include "libs/fhe/params/modulus.h"
+#include "libs/fhe/params/security.h"
+#include "libs/fhe/wire/objects.h"
+
+namespace alcove::fhe_proxy {
+namespace {
+
+// The automorphisms X -> X^(N/2^j + 1), j = 0 … levels-1, by which one ciphertext unfolds into 2^levels.
+std::vector<uint32_t> ExpansionElements(uint32_t degree, int levels) {
+  std::vector<uint32_t> out;
+  for (int j = 0; j < levels; ++j) out.push_back((degree >> j) + 1);
+  return out;
+}
+
+ParameterSet Make(std::string name, std::vector<int> bits, uint64_t plain_modulus, std::string purpose) {
+  ParameterSet set;
+  set.name = std::move(name);
+  set.parameters = {fhe::Scheme::kBfv, 4096, fhe::CreatePrimes(4096, bits).value(), plain_modulus};
+  const absl::Status status = fhe::Validate(set.parameters);
+  ABSL_RAW_CHECK(status.ok(), "an offered parameter set must be valid");
+  const int total = set.parameters.TotalBits();
+  switch (fhe::StrongestClassical(4096, total)) {
+    case fhe::SecurityLevel::kClassical256: set.security_bits = 256; break;
+    case fhe::SecurityLevel::kClassical192: set.security_bits = 192; break;
+    default: set.security_bits = 128; break;
+  }
+  set.quantum_128 = total <= fhe::MaxModulusBits(fhe::SecurityLevel::kQuantum128, 4096);
+  set.galois_elements = ExpansionElements(4096, 9);
+  set.max_dimensions = 512;
+  set.purpose = std::move(purpose);
+  return set;
+}
+
+}  // namespace
+
+size_t ParameterSet::KeyBytes() const { return fhe::GaloisKeysBytes(parameters, galois_elements.size(), true); }
+size_t ParameterSet::QueryBytes() const {
+  return fhe::CiphertextBytes(parameters.degree, parameters.DataPrimes(), 2, true);
+}
+size_t ParameterSet::ReplyBytes() const {
+  return fhe::CiphertextBytes(parameters.degree, parameters.DataPrimes(), 2, false);
+}
+
+absl::Span<const ParameterSet> OfferedSets() {
+  static const auto* const sets = new std::vector<ParameterSet>{
+      Make("s50", {50, 59}, 417793,
+           "Search over whole collections of vectors of up to 512 dimensions: exact scores of vectors quantised to "
+           "integers, one 30 kB query, one 66 kB reply for every 4,096 rows."),
+  };
+  return *sets;
+}
+
+absl::StatusOr<const ParameterSet*> FindSet(absl::string_view name) {
+  for (const ParameterSet& set : OfferedSets()) {
+    if (set.name == name) return &set;
+  }
+  return absl::NotFoundError(
+      absl::StrCat("no parameter set is called \"", name,
+                   "\"; offered: ", absl::StrJoin(OfferedSets(), ", ", [](std::string* out, const ParameterSet& set) {
+                     absl::StrAppend(out, set.name);
+                   })));
+}
+
+}  // namespace alcove::fhe_proxy
