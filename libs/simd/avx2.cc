@@ -1,0 +1,203 @@
+// AVX2 + FMA + F16C.
+#include <immintrin.h>
+
+#include "libs/simd/kernels_internal.h"
+
+namespace alcove::simd {
+namespace {
+
+float Sum(__m256 v) {
+  __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+
+int32_t Sum(__m256i v) {
+  __m128i s = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+  s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
+  return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
+}
+
+float HalfToFloat(uint16_t h) { return _cvtsh_ss(h); }
+
+float DotF32(const float* a, const float* b, size_t n) {
+  __m256 s0 = _mm256_setzero_ps(), s1 = s0, s2 = s0, s3 = s0;
+  size_t i = 0;
+  for (; i + 32 <= n; i += 32) {
+    s0 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i), s0);
+    s1 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i + 8), _mm256_loadu_ps(b + i + 8), s1);
+    s2 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i + 16), _mm256_loadu_ps(b + i + 16), s2);
+    s3 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i + 24), _mm256_loadu_ps(b + i + 24), s3);
+  }
+  for (; i + 8 <= n; i += 8) s0 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i), s0);
+  float sum = Sum(_mm256_add_ps(_mm256_add_ps(s0, s1), _mm256_add_ps(s2, s3)));
+  for (; i < n; ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+float L2F32(const float* a, const float* b, size_t n) {
+  __m256 s0 = _mm256_setzero_ps(), s1 = s0;
+  size_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    const __m256 d0 = _mm256_sub_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i));
+    const __m256 d1 = _mm256_sub_ps(_mm256_loadu_ps(a + i + 8), _mm256_loadu_ps(b + i + 8));
+    s0 = _mm256_fmadd_ps(d0, d0, s0);
+    s1 = _mm256_fmadd_ps(d1, d1, s1);
+  }
+  float sum = Sum(_mm256_add_ps(s0, s1));
+  for (; i < n; ++i) sum += (a[i] - b[i]) * (a[i] - b[i]);
+  return sum;
+}
+
+float DotF16(const float* q, const uint16_t* v, size_t n) {
+  __m256 s0 = _mm256_setzero_ps(), s1 = s0;
+  size_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    const __m128i h0 = _mm_loadu_si128(reinterpret_cast<const __m128i*>(v + i));
+    const __m128i h1 = _mm_loadu_si128(reinterpret_cast<const __m128i*>(v + i + 8));
+    s0 = _mm256_fmadd_ps(_mm256_cvtph_ps(h0), _mm256_loadu_ps(q + i), s0);
+    s1 = _mm256_fmadd_ps(_mm256_cvtph_ps(h1), _mm256_loadu_ps(q + i + 8), s1);
+  }
+  float sum = Sum(_mm256_add_ps(s0, s1));
+  for (; i < n; ++i) sum += q[i] * HalfToFloat(v[i]);
+  return sum;
+}
+
+__m256 LoadBf16(const uint16_t* v) {
+  return _mm256_castsi256_ps(
+      _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(v))), 16));
+}
+
+float Bf16ToFloat(uint16_t b) {
+  return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(static_cast<int>(uint32_t{b} << 16))));
+}
+
+float DotBf16(const float* q, const uint16_t* v, size_t n) {
+  __m256 s0 = _mm256_setzero_ps(), s1 = s0;
+  size_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    s0 = _mm256_fmadd_ps(LoadBf16(v + i), _mm256_loadu_ps(q + i), s0);
+    s1 = _mm256_fmadd_ps(LoadBf16(v + i + 8), _mm256_loadu_ps(q + i + 8), s1);
+  }
+  float sum = Sum(_mm256_add_ps(s0, s1));
+  for (; i < n; ++i) sum += q[i] * Bf16ToFloat(v[i]);
+  return sum;
+}
+
+void DotF32Rows(const float* q, size_t n, const uint8_t* base, size_t stride, const uint32_t* ids, size_t count,
+                float* out) {
+  for (size_t j = 0; j < count; ++j) out[j] = DotF32(q, reinterpret_cast<const float*>(base + ids[j] * stride), n);
+}
+
+void DotF16Rows(const float* q, size_t n, const uint8_t* base, size_t stride, const uint32_t* ids, size_t count,
+                float* out) {
+  for (size_t j = 0; j < count; ++j) out[j] = DotF16(q, reinterpret_cast<const uint16_t*>(base + ids[j] * stride), n);
+}
+
+// u8 * s8 pairs overflow the 16-bit sums of vpmaddubsw, so both sides are widened to 16 bits first.
+void DotU8Rows(const int8_t* q, size_t n, const uint8_t* base, size_t stride, const uint32_t* ids, size_t count,
+               int32_t* out) {
+  for (size_t j = 0; j < count; ++j) {
+    const uint8_t* code = base + ids[j] * stride;
+    __m256i s0 = _mm256_setzero_si256(), s1 = s0;
+    size_t i = 0;
+    for (; i + 32 <= n; i += 32) {
+      const __m256i c0 = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(code + i)));
+      const __m256i c1 = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(code + i + 16)));
+      const __m256i q0 = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(q + i)));
+      const __m256i q1 = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(q + i + 16)));
+      s0 = _mm256_add_epi32(s0, _mm256_madd_epi16(c0, q0));
+      s1 = _mm256_add_epi32(s1, _mm256_madd_epi16(c1, q1));
+    }
+    int32_t sum = Sum(_mm256_add_epi32(s0, s1));
+    for (; i < n; ++i) sum += int32_t{code[i]} * q[i];
+    out[j] = sum;
+  }
+}
+
+// 15 * 127 * 2 fits the 16-bit pair sums.
+void DotU4Rows(const int8_t* q, size_t n, const uint8_t* base, size_t stride, const uint32_t* ids, size_t count,
+               int32_t* out) {
+  const size_t half = n / 2;
+  const __m256i nibble = _mm256_set1_epi8(15);
+  const __m256i ones = _mm256_set1_epi16(1);
+  for (size_t j = 0; j < count; ++j) {
+    const uint8_t* code = base + ids[j] * stride;
+    __m256i s = _mm256_setzero_si256();
+    for (size_t b = 0; b < half; b += 32) {
+      const __m256i c = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(code + b));
+      const __m256i low = _mm256_and_si256(c, nibble);
+      const __m256i high = _mm256_and_si256(_mm256_srli_epi16(c, 4), nibble);
+      const __m256i q0 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(q + b));
+      const __m256i q1 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(q + half + b));
+      const __m256i pairs = _mm256_add_epi16(_mm256_maddubs_epi16(low, q0), _mm256_maddubs_epi16(high, q1));
+      s = _mm256_add_epi32(s, _mm256_madd_epi16(pairs, ones));
+    }
+    out[j] = Sum(s);
+  }
+}
+
+void F32ToF16(const float* in, uint16_t* out, size_t n) {
+  size_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i),
+                     _mm256_cvtps_ph(_mm256_loadu_ps(in + i), _MM_FROUND_TO_NEAREST_INT));
+  }
+  for (; i < n; ++i) out[i] = _cvtss_sh(in[i], _MM_FROUND_TO_NEAREST_INT);
+}
+
+void F16ToF32(const uint16_t* in, float* out, size_t n) {
+  size_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(in + i))));
+  }
+  for (; i < n; ++i) out[i] = HalfToFloat(in[i]);
+}
+
+void Bf16ToF32(const uint16_t* in, float* out, size_t n) {
+  size_t i = 0;
+  for (; i + 8 <= n; i += 8) _mm256_storeu_ps(out + i, LoadBf16(in + i));
+  for (; i < n; ++i) out[i] = Bf16ToFloat(in[i]);
+}
+
+void HadamardF32(float* x, size_t n) {
+  size_t half = 1;
+  for (; half < n && half < 8; half *= 2) {
+    for (size_t block = 0; block < n; block += 2 * half) {
+      for (size_t i = block; i < block + half; ++i) {
+        const float a = x[i], b = x[i + half];
+        x[i] = a + b;
+        x[i + half] = a - b;
+      }
+    }
+  }
+  for (; half < n; half *= 2) {
+    for (size_t block = 0; block < n; block += 2 * half) {
+      for (size_t i = block; i < block + half; i += 8) {
+        const __m256 a = _mm256_loadu_ps(x + i), b = _mm256_loadu_ps(x + i + half);
+        _mm256_storeu_ps(x + i, _mm256_add_ps(a, b));
+        _mm256_storeu_ps(x + i + half, _mm256_sub_ps(a, b));
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void FillAvx2(Kernels& t) {
+  t.name = "avx2";
+  t.dot_f32 = DotF32;
+  t.l2_f32 = L2F32;
+  t.dot_f16 = DotF16;
+  t.dot_bf16 = DotBf16;
+  t.dot_f32_rows = DotF32Rows;
+  t.dot_f16_rows = DotF16Rows;
+  t.dot_u8_rows = DotU8Rows;
+  t.dot_u4_rows = DotU4Rows;
+  t.f32_to_f16 = F32ToF16;
+  t.f16_to_f32 = F16ToF32;
+  t.bf16_to_f32 = Bf16ToF32;
+  t.hadamard_f32 = HadamardF32;
+}
+
+}  // namespace alcove::simd

@@ -1,0 +1,199 @@
+// AVX-512 F, DQ, BW, VL.
+#include <immintrin.h>
+
+#include "libs/simd/kernels_internal.h"
+
+namespace alcove::simd {
+namespace {
+
+// The first n (0..16) lanes.
+__mmask16 First(size_t n) { return static_cast<__mmask16>((1u << n) - 1); }
+
+float DotF32(const float* a, const float* b, size_t n) {
+  __m512 s0 = _mm512_setzero_ps(), s1 = s0, s2 = s0, s3 = s0;
+  size_t i = 0;
+  for (; i + 64 <= n; i += 64) {
+    s0 = _mm512_fmadd_ps(_mm512_loadu_ps(a + i), _mm512_loadu_ps(b + i), s0);
+    s1 = _mm512_fmadd_ps(_mm512_loadu_ps(a + i + 16), _mm512_loadu_ps(b + i + 16), s1);
+    s2 = _mm512_fmadd_ps(_mm512_loadu_ps(a + i + 32), _mm512_loadu_ps(b + i + 32), s2);
+    s3 = _mm512_fmadd_ps(_mm512_loadu_ps(a + i + 48), _mm512_loadu_ps(b + i + 48), s3);
+  }
+  for (; i + 16 <= n; i += 16) s0 = _mm512_fmadd_ps(_mm512_loadu_ps(a + i), _mm512_loadu_ps(b + i), s0);
+  const __mmask16 rest = First(n - i);
+  s1 = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(rest, a + i), _mm512_maskz_loadu_ps(rest, b + i), s1);
+  return _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(s0, s1), _mm512_add_ps(s2, s3)));
+}
+
+float L2F32(const float* a, const float* b, size_t n) {
+  __m512 s0 = _mm512_setzero_ps(), s1 = s0;
+  size_t i = 0;
+  for (; i + 32 <= n; i += 32) {
+    const __m512 d0 = _mm512_sub_ps(_mm512_loadu_ps(a + i), _mm512_loadu_ps(b + i));
+    const __m512 d1 = _mm512_sub_ps(_mm512_loadu_ps(a + i + 16), _mm512_loadu_ps(b + i + 16));
+    s0 = _mm512_fmadd_ps(d0, d0, s0);
+    s1 = _mm512_fmadd_ps(d1, d1, s1);
+  }
+  for (; i < n; i += 16) {
+    const __mmask16 rest = n - i < 16 ? First(n - i) : 0xffff;
+    const __m512 d = _mm512_sub_ps(_mm512_maskz_loadu_ps(rest, a + i), _mm512_maskz_loadu_ps(rest, b + i));
+    s0 = _mm512_fmadd_ps(d, d, s0);
+  }
+  return _mm512_reduce_add_ps(_mm512_add_ps(s0, s1));
+}
+
+__m512 LoadF16(const uint16_t* v) { return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(v))); }
+
+__m512 LoadBf16(const uint16_t* v) {
+  return _mm512_castsi512_ps(
+      _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(v))), 16));
+}
+
+float DotF16(const float* q, const uint16_t* v, size_t n) {
+  __m512 s0 = _mm512_setzero_ps(), s1 = s0, s2 = s0, s3 = s0;
+  size_t i = 0;
+  for (; i + 64 <= n; i += 64) {
+    s0 = _mm512_fmadd_ps(LoadF16(v + i), _mm512_loadu_ps(q + i), s0);
+    s1 = _mm512_fmadd_ps(LoadF16(v + i + 16), _mm512_loadu_ps(q + i + 16), s1);
+    s2 = _mm512_fmadd_ps(LoadF16(v + i + 32), _mm512_loadu_ps(q + i + 32), s2);
+    s3 = _mm512_fmadd_ps(LoadF16(v + i + 48), _mm512_loadu_ps(q + i + 48), s3);
+  }
+  for (; i < n; i += 16) {
+    const __mmask16 rest = n - i < 16 ? First(n - i) : 0xffff;
+    s0 =
+        _mm512_fmadd_ps(_mm512_cvtph_ps(_mm256_maskz_loadu_epi16(rest, v + i)), _mm512_maskz_loadu_ps(rest, q + i), s0);
+  }
+  return _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(s0, s1), _mm512_add_ps(s2, s3)));
+}
+
+float DotBf16(const float* q, const uint16_t* v, size_t n) {
+  __m512 s0 = _mm512_setzero_ps(), s1 = s0;
+  size_t i = 0;
+  for (; i + 32 <= n; i += 32) {
+    s0 = _mm512_fmadd_ps(LoadBf16(v + i), _mm512_loadu_ps(q + i), s0);
+    s1 = _mm512_fmadd_ps(LoadBf16(v + i + 16), _mm512_loadu_ps(q + i + 16), s1);
+  }
+  for (; i < n; i += 16) {
+    const __mmask16 rest = n - i < 16 ? First(n - i) : 0xffff;
+    const __m512i wide = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(rest, v + i));
+    s0 = _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_slli_epi32(wide, 16)), _mm512_maskz_loadu_ps(rest, q + i), s0);
+  }
+  return _mm512_reduce_add_ps(_mm512_add_ps(s0, s1));
+}
+
+void DotF32Rows(const float* q, size_t n, const uint8_t* base, size_t stride, const uint32_t* ids, size_t count,
+                float* out) {
+  for (size_t j = 0; j < count; ++j) out[j] = DotF32(q, reinterpret_cast<const float*>(base + ids[j] * stride), n);
+}
+
+void DotF16Rows(const float* q, size_t n, const uint8_t* base, size_t stride, const uint32_t* ids, size_t count,
+                float* out) {
+  for (size_t j = 0; j < count; ++j) out[j] = DotF16(q, reinterpret_cast<const uint16_t*>(base + ids[j] * stride), n);
+}
+
+void DotU8Rows(const int8_t* q, size_t n, const uint8_t* base, size_t stride, const uint32_t* ids, size_t count,
+               int32_t* out) {
+  for (size_t j = 0; j < count; ++j) {
+    const uint8_t* code = base + ids[j] * stride;
+    __m512i sum = _mm512_setzero_si512();
+    for (size_t i = 0; i < n; i += 32) {
+      const __mmask32 rest = n - i < 32 ? static_cast<__mmask32>((1u << (n - i)) - 1) : ~__mmask32{0};
+      const __m512i c = _mm512_cvtepu8_epi16(_mm256_maskz_loadu_epi8(rest, code + i));
+      const __m512i v = _mm512_cvtepi8_epi16(_mm256_maskz_loadu_epi8(rest, q + i));
+      sum = _mm512_add_epi32(sum, _mm512_madd_epi16(c, v));
+    }
+    out[j] = _mm512_reduce_add_epi32(sum);
+  }
+}
+
+void DotU4Rows(const int8_t* q, size_t n, const uint8_t* base, size_t stride, const uint32_t* ids, size_t count,
+               int32_t* out) {
+  const size_t half = n / 2;
+  const __m512i nibble = _mm512_set1_epi8(15);
+  const __m512i ones = _mm512_set1_epi16(1);
+  for (size_t j = 0; j < count; ++j) {
+    const uint8_t* code = base + ids[j] * stride;
+    __m512i sum = _mm512_setzero_si512();
+    for (size_t b = 0; b < half; b += 64) {
+      const __mmask64 rest = half - b < 64 ? 0xffffffffu : ~__mmask64{0};
+      const __m512i c = _mm512_maskz_loadu_epi8(rest, code + b);
+      const __m512i q0 = _mm512_maskz_loadu_epi8(rest, q + b);
+      const __m512i q1 = _mm512_maskz_loadu_epi8(rest, q + half + b);
+      const __m512i low = _mm512_maddubs_epi16(_mm512_and_si512(c, nibble), q0);
+      const __m512i high = _mm512_maddubs_epi16(_mm512_and_si512(_mm512_srli_epi16(c, 4), nibble), q1);
+      sum = _mm512_add_epi32(sum, _mm512_madd_epi16(_mm512_add_epi16(low, high), ones));
+    }
+    out[j] = _mm512_reduce_add_epi32(sum);
+  }
+}
+
+void F32ToF16(const float* in, uint16_t* out, size_t n) {
+  for (size_t i = 0; i < n; i += 16) {
+    const __mmask16 rest = n - i < 16 ? First(n - i) : 0xffff;
+    _mm256_mask_storeu_epi16(out + i, rest,
+                             _mm512_cvtps_ph(_mm512_maskz_loadu_ps(rest, in + i), _MM_FROUND_TO_NEAREST_INT));
+  }
+}
+
+void F16ToF32(const uint16_t* in, float* out, size_t n) {
+  for (size_t i = 0; i < n; i += 16) {
+    const __mmask16 rest = n - i < 16 ? First(n - i) : 0xffff;
+    _mm512_mask_storeu_ps(out + i, rest, _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(rest, in + i)));
+  }
+}
+
+void HadamardF32(float* x, size_t n) {
+  size_t half = 1;
+  if (n >= 16) {
+    // Distances 1, 2, 4, 8 stay inside a register: each lane gets its partner plus or minus itself.
+    for (size_t i = 0; i < n; i += 16) {
+      __m512 v = _mm512_loadu_ps(x + i);
+      __m512 p = _mm512_permute_ps(v, 0xb1);
+      v = _mm512_mask_sub_ps(_mm512_add_ps(v, p), 0xaaaa, p, v);
+      p = _mm512_permute_ps(v, 0x4e);
+      v = _mm512_mask_sub_ps(_mm512_add_ps(v, p), 0xcccc, p, v);
+      p = _mm512_shuffle_f32x4(v, v, 0xb1);
+      v = _mm512_mask_sub_ps(_mm512_add_ps(v, p), 0xf0f0, p, v);
+      p = _mm512_shuffle_f32x4(v, v, 0x4e);
+      v = _mm512_mask_sub_ps(_mm512_add_ps(v, p), 0xff00, p, v);
+      _mm512_storeu_ps(x + i, v);
+    }
+    half = 16;
+  }
+  for (; half < n && half < 16; half *= 2) {
+    for (size_t block = 0; block < n; block += 2 * half) {
+      for (size_t i = block; i < block + half; ++i) {
+        const float a = x[i], b = x[i + half];
+        x[i] = a + b;
+        x[i + half] = a - b;
+      }
+    }
+  }
+  for (; half < n; half *= 2) {
+    for (size_t block = 0; block < n; block += 2 * half) {
+      for (size_t i = block; i < block + half; i += 16) {
+        const __m512 a = _mm512_loadu_ps(x + i), b = _mm512_loadu_ps(x + i + half);
+        _mm512_storeu_ps(x + i, _mm512_add_ps(a, b));
+        _mm512_storeu_ps(x + i + half, _mm512_sub_ps(a, b));
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void FillAvx512(Kernels& t) {
+  t.name = "avx512";
+  t.dot_f32 = DotF32;
+  t.l2_f32 = L2F32;
+  t.dot_f16 = DotF16;
+  t.dot_bf16 = DotBf16;
+  t.dot_f32_rows = DotF32Rows;
+  t.dot_f16_rows = DotF16Rows;
+  t.dot_u8_rows = DotU8Rows;
+  t.dot_u4_rows = DotU4Rows;
+  t.f32_to_f16 = F32ToF16;
+  t.f16_to_f32 = F16ToF32;
+  t.hadamard_f32 = HadamardF32;
+}
+
+}  // namespace alcove::simd
