@@ -1,0 +1,112 @@
+#include "services/vector-search/collection/schema.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "services/vector-search/collection/payload.h"
+
+namespace alcove::vector_search {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+CollectionConfig Example() {
+  CollectionConfig config;
+  config.vectors[""] = {.dimension = 384};
+  config.vectors["title"] = {.dimension = 8, .metric = Metric::kL2, .m = 8, .codes = Codes::kF32};
+  config.schema = {{"section", FieldType::kKeyword},
+                   {"size", FieldType::kInteger},
+                   {"score", FieldType::kFloat},
+                   {"free", FieldType::kBool},
+                   {"meta.at", FieldType::kDatetime}};
+  config.embedding_model = "all-MiniLM-L6-v2";
+  config.description = "packages";
+  return config;
+}
+
+TEST(Schema, SettingsSurviveTheCatalogue) {
+  const CollectionConfig config = Example();
+  ASSERT_TRUE(ValidateConfig(config).ok());
+  const auto decoded = DecodeConfig(EncodeConfig(config));
+  ASSERT_TRUE(decoded.ok()) << decoded.status();
+  EXPECT_EQ(*decoded, config);
+}
+
+TEST(Schema, DamagedSettingsAreNotBelieved) {
+  const std::string good = EncodeConfig(Example());
+  EXPECT_EQ(DecodeConfig("").status().code(), absl::StatusCode::kDataLoss);
+  for (size_t n = 0; n < good.size(); n += 3) {
+    EXPECT_EQ(DecodeConfig(good.substr(0, n)).status().code(), absl::StatusCode::kDataLoss) << n;
+  }
+}
+
+TEST(Schema, NamesTheSettingThatIsOutOfBounds) {
+  const auto message = [](auto change) {
+    CollectionConfig config = Example();
+    change(config);
+    return std::string(ValidateConfig(config).message());
+  };
+  EXPECT_THAT(message([](auto& c) { c.vectors.clear(); }), HasSubstr("at least one vector"));
+  EXPECT_THAT(message([](auto& c) { c.vectors["title"].dimension = 0; }),
+              AllOf(HasSubstr("title"), HasSubstr("dimension"), HasSubstr("65536")));
+  EXPECT_THAT(message([](auto& c) { c.vectors[""].m = 3; }), HasSubstr("hnsw.m"));
+  EXPECT_THAT(message([](auto& c) { c.vectors[""].ef_construction = 10; }), HasSubstr("16 to 4096"));
+  EXPECT_THAT(message([](auto& c) { c.vectors[""].ef_search = 0; }), HasSubstr("ef_search"));
+  EXPECT_THAT(message([](auto& c) { c.description.assign(2000, 'x'); }), HasSubstr("description"));
+  CollectionConfig geo = Example();
+  geo.schema["place"] = FieldType::kGeo;
+  EXPECT_EQ(ValidateConfig(geo).code(), absl::StatusCode::kUnimplemented);
+}
+
+TEST(Schema, CollectionNamesAreAPlainAlphabet) {
+  EXPECT_TRUE(ValidateCollectionName("docs-2024_v1.0").ok());
+  for (const char* name : {"", "a b", "a/b", "é"}) EXPECT_FALSE(ValidateCollectionName(name).ok()) << name;
+  EXPECT_FALSE(ValidateCollectionName(std::string(129, 'a')).ok());
+}
+
+std::string OneField(absl::string_view key, const std::function<void(PayloadBuilder&)>& value) {
+  PayloadBuilder b;
+  b.BeginObject();
+  b.Key(key);
+  value(b);
+  b.EndObject();
+  return std::move(b).Finish().value();
+}
+
+TEST(Schema, RefusesPayloadOfTheWrongTypeNamingPointFieldAndType) {
+  const CollectionConfig config = Example();
+  const auto status = CheckPayloadTypes(config, "p-17", OneField("size", [](auto& b) { b.String("large"); }));
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("p-17"), HasSubstr("size"), HasSubstr("integer")));
+  const auto ok = [&](absl::string_view key, const std::function<void(PayloadBuilder&)>& value) {
+    return CheckPayloadTypes(config, "p", OneField(key, value)).ok();
+  };
+  EXPECT_FALSE(ok("size", [](auto& b) { b.Number(1.5); }));
+  EXPECT_TRUE(ok("size", [](auto& b) { b.Number(2.0); }));
+  EXPECT_TRUE(ok("size", [](auto& b) { b.Null(); }));
+  EXPECT_TRUE(ok("score", [](auto& b) { b.Integer(1); }));
+  EXPECT_FALSE(ok("free", [](auto& b) { b.String("true"); }));
+  EXPECT_FALSE(ok("section", [](auto& b) { b.Integer(1); }));
+  EXPECT_TRUE(ok("section", [](auto& b) {
+    b.BeginList();
+    b.String("x");
+    b.EndList();
+  }));
+  EXPECT_FALSE(ok("section", [](auto& b) {
+    b.BeginList();
+    b.String("x");
+    b.Integer(1);
+    b.EndList();
+  }));
+  EXPECT_TRUE(ok("other", [](auto& b) { b.Integer(1); }));
+  EXPECT_FALSE(ok("meta", [](auto& b) {
+    b.BeginObject();
+    b.Key("at");
+    b.String("yesterday");
+    b.EndObject();
+  }));
+}
+
+}  // namespace
+}  // namespace alcove::vector_search
