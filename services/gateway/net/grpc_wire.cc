@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "libs/common/status.h"
 #include "services/gateway/net/status_details.h"
+#include "services/gateway/net/views.h"
 
 namespace alcove::gateway {
 namespace {
@@ -147,7 +148,7 @@ absl::StatusCode GrpcCodeFromHttpStatus(int http_status) {
 
 void AppendGrpcTrailers(const absl::Status& status, HeaderList& trailers) {
   trailers.AddLower("grpc-status", absl::StrCat(static_cast<int>(status.code())));
-  if (!status.message().empty()) trailers.AddLower("grpc-message", PercentEncode(status.message()));
+  if (!status.message().empty()) trailers.AddLower("grpc-message", PercentEncode(StdView(status.message())));
   const std::string details = EncodeStatusDetails(status);
   if (!details.empty()) trailers.AddLower("grpc-status-details-bin", EncodeBase64(details));
 }

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "libs/common/status.h"
+#include "services/gateway/net/views.h"
 
 namespace alcove::gateway {
 namespace {
@@ -177,7 +178,7 @@ std::string EncodeStatusDetails(const absl::Status& status) {
   if (details.empty()) return {};
   std::string out;
   PutNumber(1, static_cast<uint64_t>(status.code()), out);
-  PutText(2, status.message(), out);
+  PutText(2, StdView(status.message()), out);
   if (!details.reason.empty()) {
     std::string info;
     PutText(1, details.reason, info);

@@ -30,6 +30,17 @@ class TimerEntry {
   int64_t deadline_tick_ = 0;
 };
 
+// A timer that calls one member function of its owner.
+template <typename Owner, void (Owner::*Method)()>
+class MemberTimer final : public TimerEntry {
+ public:
+  explicit MemberTimer(Owner* owner) : owner_(owner) {}
+
+ private:
+  void OnTimer() override { (owner_->*Method)(); }
+  Owner* owner_;
+};
+
 // A hashed timing wheel (Varghese & Lauck 1987, scheme 6): arm and cancel are O(1) and allocate nothing, which a timer
 // per request must not do. Deadlines fire in the first tick at or after they fall due: up to one tick late, never
 // early.
