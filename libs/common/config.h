@@ -20,9 +20,8 @@
 // YAML is limited to 1 MiB, 32 levels and 50,000 nodes; anchors and aliases are refused.
 #pragma once
 
-#include <functional>
-#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <absl/status/status.h>
@@ -39,6 +38,8 @@ struct ConfigProgram {
   std::string binary;       // "alcove-gateway", for --help and --version
   std::string description;  // one sentence for --help
   std::string version;      // for --version
+  // Defaults of this service that differ from those of a shared schema: {"server.listen", "127.0.0.1:7101"}.
+  std::vector<std::pair<std::string, std::string>> defaults;
 };
 
 // Reads an environment variable list; replaced in tests.
@@ -68,11 +69,11 @@ template <typename Proto>
 Proto LoadConfigOrExit(int argc, char** argv, const ConfigProgram& program);
 
 // Fills fields with the schema's defaults, recursively; fields already set keep their value. For tests and embedding.
-void ApplyConfigDefaults(google::protobuf::Message& message);
+void ApplyConfigDefaults(google::protobuf::Message& message, const ConfigProgram& program = {});
 template <typename Proto>
-Proto DefaultConfig() {
+Proto DefaultConfig(const ConfigProgram& program = {}) {
   Proto message;
-  ApplyConfigDefaults(message);
+  ApplyConfigDefaults(message, program);
   return message;
 }
 
