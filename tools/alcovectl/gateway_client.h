@@ -1,0 +1,51 @@
+// A connection to the gateway's public gRPC door, with the caller's key and deadline on every call.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include <absl/status/statusor.h>
+#include <absl/time/time.h>
+#include <grpcpp/grpcpp.h>
+
+#include "tools/alcovectl/command.h"
+
+namespace alcove::ctl {
+
+// Thread safety: safe to use from several threads.
+class GatewayClient {
+ public:
+  // Reads --server, --key, --data and --timeout, then ALCOVE_SERVER, ALCOVE_API_KEY and ALCOVE_DATA, then the stack
+  // in ./alcove-data, then 127.0.0.1:8080 without a key.
+  static absl::StatusOr<std::unique_ptr<GatewayClient>> FromFlags(const Invocation& invocation);
+
+  // Calls a method of a generated stub: Call(&Service::Stub::Method, request) → StatusOr<Response>.
+  template <typename Stub, typename Request, typename Response>
+  absl::StatusOr<Response> Call(Stub& stub,
+                                grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+                                const Request& request) const {
+    grpc::ClientContext context;
+    Prepare(context);
+    Response response;
+    const grpc::Status status = (stub.*method)(&context, request, &response);
+    if (!status.ok()) return Explain(status);
+    return response;
+  }
+
+  const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
+  const std::string& address() const { return address_; }
+
+ private:
+  GatewayClient() = default;
+  void Prepare(grpc::ClientContext& context) const;
+  // The status as the user should read it: with the address when nobody answered, with the way to a key when one is
+  // missing.
+  absl::Status Explain(const grpc::Status& status) const;
+
+  std::string address_;
+  std::string key_;
+  absl::Duration timeout_;
+  std::shared_ptr<grpc::Channel> channel_;
+};
+
+}  // namespace alcove::ctl
