@@ -9,7 +9,6 @@
 #include <absl/strings/str_join.h>
 #include <absl/strings/str_replace.h>
 #include <absl/strings/str_split.h>
-#include <absl/types/optional.h>
 #include <unistd.h>
 
 #include "libs/common/config_fields.h"
@@ -59,21 +58,24 @@ struct CommandLine {
   bool check = false;
   bool print = false;
   std::string file;
-  std::vector<std::pair<std::string, absl::optional<std::string>>>
-      settings;  // path, text; no text when it was left out
+  std::vector<std::pair<std::string, std::string>> settings;  // path, text
 };
 
-// Whether the setting at a dotted path is a single bool, which a flag may set by being there.
-bool IsSwitch(const google::protobuf::Descriptor& root, absl::string_view path) {
+// The setting at a dotted path, null when there is none.
+const google::protobuf::FieldDescriptor* FindSetting(const google::protobuf::Descriptor& root, absl::string_view path) {
   const google::protobuf::Descriptor* level = &root;
   const google::protobuf::FieldDescriptor* field = nullptr;
   for (const absl::string_view name : absl::StrSplit(path, '.')) {
-    if (level == nullptr) return false;
-    field = level->FindFieldByName(std::string(name));
-    if (field == nullptr) return false;
+    field = level == nullptr ? nullptr : level->FindFieldByName(std::string(name));
+    if (field == nullptr) return nullptr;
     level = field->message_type();
   }
-  return field->cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_BOOL && !field->is_repeated();
+  return field;
+}
+
+bool IsSwitch(const google::protobuf::FieldDescriptor* field) {
+  return field != nullptr && field->cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_BOOL &&
+         !field->is_repeated();
 }
 
 absl::StatusOr<CommandLine> ParseCommandLine(const google::protobuf::Descriptor& root,
@@ -100,17 +102,15 @@ absl::StatusOr<CommandLine> ParseCommandLine(const google::protobuf::Descriptor&
       continue;
     }
     if (!has_value) {
-      const bool is_switch = IsSwitch(root, name);
+      const google::protobuf::FieldDescriptor* const setting = FindSetting(root, name);
       const absl::string_view next = i + 1 < args.size() ? args[i + 1] : "";
-      if (is_switch && next != "true" && next != "false") {
+      if (IsSwitch(setting) && next != "true" && next != "false") {
         value = "true";
       } else if (i + 1 < args.size() && !absl::StartsWith(next, "--")) {
         value = std::string(next);
         ++i;
-      } else {
-        if (name == "config") return InvalidField("--config", "needs a file name");
-        line.settings.emplace_back(name, absl::nullopt);
-        continue;
+      } else if (setting != nullptr || name == "config") {
+        return InvalidField(absl::StrCat("--", name), "needs a value");
       }
     }
     if (name == "config") {
@@ -155,11 +155,8 @@ absl::StatusOr<ConfigOutcome> LoadConfigMessage(const ConfigProgram& program, ab
   }
   ALCOVE_RETURN_IF_ERROR(LoadEnvironment(program, environment, message));
   for (const auto& [path, text] : line.settings) {
-    // Without a text, an unknown name is the better complaint, so the path is looked up first.
-    const absl::Status status = config_internal::SetPath(
-        path, text.value_or(""), [&, &path = path](int) { return absl::StrCat("flag --", path); }, message);
-    if (!text && status.ok()) return InvalidField(path, absl::StrCat("flag --", path, " needs a value"));
-    ALCOVE_RETURN_IF_ERROR(status);
+    ALCOVE_RETURN_IF_ERROR(config_internal::SetPath(
+        path, text, [&, &path = path](int) { return absl::StrCat("flag --", path); }, message));
   }
   ALCOVE_RETURN_IF_ERROR(CheckConfig(message));
   if (line.check || line.print) {
