@@ -1,0 +1,56 @@
+#include "libs/fhe/bfv/context.h"
+
+#include "libs/fhe/fault.h"
+
+namespace alcove::fhe {
+
+absl::StatusOr<std::shared_ptr<const Context>> Context::Create(const EncryptionParameters& parameters) {
+  if (absl::Status s = Validate(parameters); !s.ok()) return s;
+  if (parameters.scheme != Scheme::kBfv) {
+    return FaultError(Fault::kUnknownScheme, "computation is implemented for BFV");
+  }
+  return std::shared_ptr<const Context>(new Context(parameters));
+}
+
+Context::Context(const EncryptionParameters& parameters)
+    : parameters_(parameters),
+      data_rows_(parameters.DataPrimes()),
+      data_id_(parameters.DataId()),
+      key_id_(parameters.KeyId()),
+      plain_modulus_(parameters.plain_modulus) {
+  for (uint64_t prime : parameters.primes) ntts_.emplace_back(Modulus(prime), parameters.degree);
+  const uint64_t special = parameters.primes.back();
+  const Modulus& t = plain_modulus_;
+  q_mod_t_ = t.Reduce(1);
+  for (size_t j = 0; j < data_rows_; ++j) q_mod_t_ = t.Mul(q_mod_t_, t.Reduce(modulus(j).value()));
+  for (size_t j = 0; j < data_rows_; ++j) {
+    const Modulus& q = modulus(j);
+    SpecialConstants s;
+    if (key_rows() > data_rows_) {
+      s.inverse = q.Inverse(q.Reduce(special));
+      s.inverse_quotient = ntts_[j].Quotient(s.inverse);
+      s.half_mod_q = q.Reduce(special / 2);
+      s.ratio = static_cast<uint64_t>((static_cast<unsigned __int128>(1) << 64) / q.value());
+    }
+    special_.push_back(s);
+    // Q = 0 mod q_j, so floor(Q/t) = (Q - Q mod t) / t = -(Q mod t) / t.
+    delta_.push_back(q.Mul(q.Neg(q.Reduce(q_mod_t_)), q.Inverse(q.Reduce(t.value()))));
+    uint64_t others = 1;
+    for (size_t i = 0; i < data_rows_; ++i) {
+      if (i != j) others = q.Mul(others, q.Reduce(modulus(i).value()));
+    }
+    crt_inverse_.push_back(q.Inverse(others));
+  }
+}
+
+EvalPoly Context::ToEval(CoeffPoly poly) const {
+  for (size_t j = 0; j < poly.rows(); ++j) ntts_[j].Forward(poly.Row(j));
+  return std::move(poly).Reinterpret<Form::kEval>();
+}
+
+CoeffPoly Context::ToCoeff(EvalPoly poly) const {
+  for (size_t j = 0; j < poly.rows(); ++j) ntts_[j].Inverse(poly.Row(j));
+  return std::move(poly).Reinterpret<Form::kCoeff>();
+}
+
+}  // namespace alcove::fhe

@@ -1,0 +1,67 @@
+// Everything precomputed from one validated BFV parameter set: transforms for each prime, the constants of key
+// switching and of the message scaling. Public values only. Immutable, thread safe; share it.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include <absl/status/statusor.h>
+
+#include "libs/fhe/params/parameters.h"
+#include "libs/fhe/poly/ntt.h"
+#include "libs/fhe/poly/poly.h"
+
+namespace alcove::fhe {
+
+class Context {
+ public:
+  // Errors: Validate()'s, or kUnknownScheme for anything but BFV.
+  static absl::StatusOr<std::shared_ptr<const Context>> Create(const EncryptionParameters& parameters);
+
+  const EncryptionParameters& parameters() const { return parameters_; }
+  size_t degree() const { return parameters_.degree; }
+  // Rows of a fresh ciphertext, and of a key; keys have one more, the special prime, unless there is only one prime.
+  size_t data_rows() const { return data_rows_; }
+  size_t key_rows() const { return ntts_.size(); }
+  const Ntt& ntt(size_t row) const { return ntts_[row]; }
+  const Modulus& modulus(size_t row) const { return ntts_[row].modulus(); }
+  const Modulus& plain_modulus() const { return plain_modulus_; }
+  const ParmsId& data_id() const { return data_id_; }
+  const ParmsId& key_id() const { return key_id_; }
+
+  // Constants of dividing by the special prime P, one per data row.
+  struct SpecialConstants {
+    uint64_t inverse = 0;           // 1/P mod q_j
+    uint64_t inverse_quotient = 0;  // for the row's kernels
+    uint64_t half_mod_q = 0;        // floor(P/2) mod q_j
+    uint64_t ratio = 0;             // floor(2^64 / q_j)
+  };
+  const SpecialConstants& special(size_t row) const { return special_[row]; }
+
+  // floor(Q/t) mod q_j, and Q mod t, for the product Q of the data primes: a message m enters a ciphertext as
+  // floor(Q/t) m + floor(((Q mod t) m + floor((t+1)/2)) / t).
+  uint64_t delta(size_t row) const { return delta_[row]; }
+  uint64_t q_mod_t() const { return q_mod_t_; }
+  // (Q/q_j)^-1 mod q_j.
+  uint64_t crt_inverse(size_t row) const { return crt_inverse_[row]; }
+
+  // Row by row, in place. A poly has data_rows() or key_rows() rows.
+  EvalPoly ToEval(CoeffPoly poly) const;
+  CoeffPoly ToCoeff(EvalPoly poly) const;
+
+ private:
+  explicit Context(const EncryptionParameters& parameters);
+
+  EncryptionParameters parameters_;
+  size_t data_rows_;
+  ParmsId data_id_;
+  ParmsId key_id_;
+  Modulus plain_modulus_;
+  std::vector<Ntt> ntts_;
+  std::vector<SpecialConstants> special_;
+  std::vector<uint64_t> delta_;
+  uint64_t q_mod_t_ = 0;
+  std::vector<uint64_t> crt_inverse_;
+};
+
+}  // namespace alcove::fhe

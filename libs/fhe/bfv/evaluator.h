@@ -1,0 +1,80 @@
+// Computation on BFV ciphertexts without any secret: addition, multiplication by a plaintext, automorphisms with key
+// switching. Results are bit for bit those of SEAL.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include <absl/status/statusor.h>
+#include <absl/types/span.h>
+
+#include "libs/fhe/bfv/context.h"
+#include "libs/fhe/poly/automorphism.h"
+#include "libs/fhe/wire/objects.h"
+
+namespace alcove::fhe {
+
+// Two polynomials at the data level.
+template <Form F>
+struct RnsCiphertext {
+  Poly<F> c0, c1;
+  friend bool operator==(const RnsCiphertext&, const RnsCiphertext&) = default;
+};
+using CoeffCiphertext = RnsCiphertext<Form::kCoeff>;
+using EvalCiphertext = RnsCiphertext<Form::kEval>;
+
+// From a ciphertext that was read under the context's parameters, with two polynomials at the data level in coefficient
+// form; expands its seed. FaultError for any other.
+absl::StatusOr<CoeffCiphertext> FromWire(const Context& context, const Ciphertext& wire);
+Ciphertext ToWire(const Context& context, const CoeffCiphertext& ciphertext);
+
+// The keys of one Galois element, expanded and with Shoup quotients: 32 N k l bytes for l digits and k key rows.
+class GaloisKey {
+ public:
+  // `key` was read under the context's parameters.
+  GaloisKey(const Context& context, const KeySwitchKey& key);
+  const Automorphism& automorphism() const { return automorphism_; }
+  size_t MemoryBytes() const { return words_.size() * sizeof(uint64_t); }
+  // Residues of polynomial p (0 or 1) of a digit at a key row, and their quotients.
+  const uint64_t* Value(size_t digit, size_t p, size_t row) const { return At(digit, p, row); }
+  const uint64_t* Quotient(size_t digit, size_t p, size_t row) const { return At(digit, p, row) + degree_; }
+
+ private:
+  const uint64_t* At(size_t digit, size_t p, size_t row) const {
+    return words_.data() + ((digit * 2 + p) * rows_ + row) * 2 * degree_;
+  }
+  size_t rows_, degree_;
+  Automorphism automorphism_;
+  Words words_;
+};
+
+// Scratch memory of key switching, reusable from call to call; not thread safe.
+struct KeySwitchScratch {
+  explicit KeySwitchScratch(const Context& context)
+      : digit(context.degree()),
+        reduced(context.degree()),
+        acc0(context.key_rows(), context.degree()),
+        acc1(context.key_rows(), context.degree()) {}
+  Words digit, reduced;
+  EvalPoly acc0, acc1;
+};
+
+// Inner product of the digits of `d` (coefficients at the data level) with the key: acc0 and acc1 at all key rows.
+void AccumulateKeySwitch(const Context& context, const CoeffPoly& d, const GaloisKey& key, KeySwitchScratch& scratch);
+// Coefficients of the special row of `acc`, centred and reduced modulo data row j, to scratch.reduced; the special row
+// must hold coefficients already.
+void ReduceSpecialRow(const Context& context, const EvalPoly& acc, size_t j, KeySwitchScratch& scratch);
+
+// Applies X -> X^g and switches back to the original key.
+CoeffCiphertext ApplyGalois(const Context& context, const CoeffCiphertext& in, const GaloisKey& key,
+                            KeySwitchScratch& scratch);
+
+CoeffCiphertext Add(const Context& context, const CoeffCiphertext& a, const CoeffCiphertext& b);
+
+// The plaintext from LiftPlaintext or LiftSigned.
+EvalCiphertext MultiplyPlain(const Context& context, const EvalCiphertext& c, const EvalPoly& plain);
+
+EvalCiphertext ToEval(const Context& context, CoeffCiphertext c);
+CoeffCiphertext ToCoeff(const Context& context, EvalCiphertext c);
+
+}  // namespace alcove::fhe

@@ -1,0 +1,170 @@
+#include "libs/fhe/client/client.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "libs/fhe/bfv/evaluator.h"
+#include "libs/fhe/client/sampler.h"
+#include "libs/fhe/poly/automorphism.h"
+
+namespace alcove::fhe {
+namespace {
+
+using u128 = unsigned __int128;
+
+// Errors as residues of `rows` primes; the samples themselves are wiped.
+CoeffPoly ErrorPoly(const Context& context, size_t rows) {
+  std::vector<int8_t> e = SampleError(context.degree());
+  CoeffPoly out(rows, context.degree());
+  for (size_t j = 0; j < rows; ++j) {
+    for (size_t i = 0; i < e.size(); ++i) out.Row(j)[i] = context.modulus(j).FromSigned(e[i]);
+  }
+  Wipe(e.data(), e.size());
+  return out;
+}
+
+// -(a s + e) for transform values a.
+void MaskRow(const Context& context, size_t row, const uint64_t* a, const uint64_t* s, const uint64_t* e,
+             uint64_t* out) {
+  const Modulus& q = context.modulus(row);
+  for (size_t i = 0; i < context.degree(); ++i) out[i] = q.Neg(q.Add(q.Mul(a[i], s[i]), e[i]));
+}
+
+std::vector<Modulus> Primes(const Context& context, size_t rows) {
+  std::vector<Modulus> out;
+  for (size_t j = 0; j < rows; ++j) out.push_back(context.modulus(j));
+  return out;
+}
+
+template <Form F>
+void WipePoly(Poly<F>& poly) {
+  Wipe(poly.words().data(), poly.words().size() * sizeof(uint64_t));
+}
+
+}  // namespace
+
+GaloisKeys MakeGaloisKeys(const Context& context, const SecretKey& secret, absl::Span<const uint32_t> elements) {
+  const size_t n = context.degree();
+  const size_t rows = context.key_rows();
+  const uint64_t special = context.modulus(rows - 1).value();
+  std::vector<uint32_t> sorted(elements.begin(), elements.end());
+  std::sort(sorted.begin(), sorted.end());
+  sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
+  GaloisKeys out;
+  for (uint32_t element : sorted) {
+    const Automorphism automorphism(element, n);
+    Words target(n);
+    KeySwitchKey key;
+    key.index = (element - 1) / 2;
+    for (size_t digit = 0; digit < context.data_rows(); ++digit) {
+      Ciphertext c;
+      c.parms_id = context.key_id();
+      c.ntt_form = true;
+      c.polynomials = 2;
+      c.degree = n;
+      c.primes = rows;
+      c.words.resize(rows * n);
+      c.seed = RandomSeed();
+      EvalPoly a(rows, n);
+      ExpandUniform(*c.seed, Primes(context, rows), n, a.words());
+      EvalPoly e = context.ToEval(ErrorPoly(context, rows));
+      for (size_t j = 0; j < rows; ++j) {
+        MaskRow(context, j, a.Row(j), secret.eval().Row(j), e.Row(j), c.Row(0, j).data());
+      }
+      const Modulus& q = context.modulus(digit);
+      const uint64_t factor = q.Reduce(special);
+      automorphism.ApplyEval(secret.eval().Row(digit), target.data());
+      uint64_t* row = c.Row(0, digit).data();
+      for (size_t i = 0; i < n; ++i) row[i] = q.Add(row[i], q.Mul(factor, target[i]));
+      WipePoly(e);
+      key.digits.push_back(PublicKey{std::move(c)});
+    }
+    Wipe(target.data(), target.size() * sizeof(uint64_t));
+    out.keys.push_back(std::move(key));
+  }
+  return out;
+}
+
+Ciphertext EncryptSymmetric(const Context& context, const SecretKey& secret, absl::Span<const uint64_t> coefficients) {
+  const size_t n = context.degree();
+  const size_t rows = context.data_rows();
+  Ciphertext c;
+  c.parms_id = context.data_id();
+  c.polynomials = 2;
+  c.degree = n;
+  c.primes = rows;
+  c.words.resize(rows * n);
+  c.seed = RandomSeed();
+  CoeffPoly a(rows, n);
+  ExpandUniform(*c.seed, Primes(context, rows), n, a.words());
+  const EvalPoly a_eval = context.ToEval(std::move(a));
+  EvalPoly product(rows, n);
+  for (size_t j = 0; j < rows; ++j) {
+    const Modulus& q = context.modulus(j);
+    for (size_t i = 0; i < n; ++i) product.Row(j)[i] = q.Mul(a_eval.Row(j)[i], secret.eval().Row(j)[i]);
+  }
+  CoeffPoly as = context.ToCoeff(std::move(product));
+  CoeffPoly e = ErrorPoly(context, rows);
+  const Modulus& t = context.plain_modulus();
+  const uint64_t half = (t.value() + 1) / 2;
+  // floor(x / t) for x < 2^120 from a 128-bit reciprocal would cost more care than the remainder: x - (x mod t) is
+  // exact.
+  const auto divide_by_t = [&](u128 x, const Modulus& q) {
+    const u128 multiple = x - t.Reduce128(x);
+    return q.Mul(q.Reduce128(multiple), q.Inverse(q.Reduce(t.value())));
+  };
+  for (size_t j = 0; j < rows; ++j) {
+    const Modulus& q = context.modulus(j);
+    uint64_t* out = c.Row(0, j).data();
+    for (size_t i = 0; i < n; ++i) out[i] = q.Neg(q.Add(as.Row(j)[i], e.Row(j)[i]));
+    for (size_t i = 0; i < coefficients.size(); ++i) {
+      const u128 rest = static_cast<u128>(context.q_mod_t()) * coefficients[i] + half;
+      out[i] = q.Add(out[i], q.Add(q.Mul(context.delta(j), q.Reduce(coefficients[i])), divide_by_t(rest, q)));
+    }
+  }
+  WipePoly(as);
+  WipePoly(e);
+  return c;
+}
+
+absl::StatusOr<Decrypted> Decrypt(const Context& context, const SecretKey& secret, const Ciphertext& ciphertext) {
+  auto c = FromWire(context, ciphertext);
+  if (!c.ok()) return c.status();
+  const size_t n = context.degree();
+  EvalPoly c1 = context.ToEval(std::move(c->c1));
+  for (size_t j = 0; j < context.data_rows(); ++j) {
+    const Modulus& q = context.modulus(j);
+    for (size_t i = 0; i < n; ++i) c1.Row(j)[i] = q.Mul(c1.Row(j)[i], secret.eval().Row(j)[i]);
+  }
+  CoeffPoly x = context.ToCoeff(std::move(c1));
+  // x / Q modulo 1 as a 128-bit fraction: the sum over the primes of (x_j (Q/q_j)^-1 mod q_j) / q_j, each with an error
+  // below 2^-67. Multiplied by t it is the message plus the noise.
+  std::vector<u128> reciprocal;
+  for (size_t j = 0; j < context.data_rows(); ++j)
+    reciprocal.push_back(~static_cast<u128>(0) / context.modulus(j).value());
+  const uint64_t t = context.plain_modulus().value();
+  Decrypted out;
+  out.coefficients.resize(n);
+  double worst = 0;
+  for (size_t i = 0; i < n; ++i) {
+    u128 fraction = 0;
+    for (size_t j = 0; j < context.data_rows(); ++j) {
+      const Modulus& q = context.modulus(j);
+      const uint64_t v = q.Mul(q.Add(x.Row(j)[i], c->c0.Row(j)[i]), context.crt_inverse(j));
+      fraction += v * reciprocal[j];
+    }
+    // t * fraction as whole part and the top 64 bits of the rest, rounded to nearest.
+    const u128 low = static_cast<u128>(static_cast<uint64_t>(fraction)) * t;
+    const u128 high = static_cast<u128>(static_cast<uint64_t>(fraction >> 64)) * t + static_cast<uint64_t>(low >> 64);
+    const uint64_t rest = static_cast<uint64_t>(high);
+    const uint64_t whole = static_cast<uint64_t>(high >> 64) + (rest >> 63);
+    out.coefficients[i] = whole - (t & -static_cast<uint64_t>(whole >= t));
+    const double distance = std::abs(static_cast<double>(static_cast<int64_t>(rest))) * 0x1p-64;
+    worst = std::max(worst, distance);
+  }
+  out.noise_budget_bits = -std::log2(std::max(worst, 0x1p-64) * 2);
+  WipePoly(x);
+  return out;
+}
+
+}  // namespace alcove::fhe

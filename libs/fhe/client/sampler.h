@@ -1,0 +1,25 @@
+// Random polynomials for keys and encryption, from the operating system's generator through libcrypto. Time and memory
+// access do not depend on the sampled values; temporary bytes are wiped.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "libs/fhe/random/stream.h"
+
+namespace alcove::fhe {
+
+// Wipes memory in a way the compiler keeps.
+void Wipe(void* data, size_t bytes);
+
+// A fresh seed for public randomness.
+Seed RandomSeed();
+
+// Uniform in {-1, 0, 1}.
+std::vector<int8_t> SampleTernary(size_t count);
+
+// Centred binomial, 21 against 21 coin flips: variance 10.5, magnitude at most 21.
+std::vector<int8_t> SampleError(size_t count);
+
+}  // namespace alcove::fhe

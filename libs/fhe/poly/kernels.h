@@ -1,0 +1,60 @@
+// The inner loops on residues, one table of functions per instruction set. Everything here is plain data and function
+// pointers: instruction-set files include this header and must share no inline function with others.
+//
+// All arrays hold n words, n a power of two >= 32, aligned to 64 bytes. All residues in and out are canonical, in [0,
+// q), so that every table gives the same bits. Time does not depend on the values.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace alcove::fhe {
+
+// Precomputed operands w with Shoup quotients floor(w * 2^B / q), B = the table's quotient_bits.
+struct NttView {
+  uint64_t q;
+  size_t n;
+  // Index m + i: the twiddle of group i at the level of m groups, psi^brev(m + i), and its inverse.
+  const uint64_t* root;
+  const uint64_t* root_quotient;
+  const uint64_t* inverse;
+  const uint64_t* inverse_quotient;
+  // 1/n, and 1/n times the last level's only twiddle.
+  uint64_t scale, scale_quotient;
+  uint64_t scaled_root, scaled_root_quotient;
+};
+
+struct Kernels {
+  // 64 for any q < 2^60; 52 for the integer-FMA tables, which need q < 2^50.
+  int quotient_bits;
+
+  // Negacyclic transform, standard order in, bit-reversed out (Harvey 2014: values stay in [0, 4q) between levels).
+  void (*forward)(uint64_t* a, const NttView& t);
+  // Its inverse, divided by n; values stay in [0, 2q) between levels.
+  void (*inverse)(uint64_t* a, const NttView& t);
+  // out = x * w
+  void (*multiply)(uint64_t* out, const uint64_t* x, const uint64_t* w, const uint64_t* w_quotient, uint64_t q,
+                   size_t n);
+  // acc = acc + x * w
+  void (*multiply_add)(uint64_t* acc, const uint64_t* x, const uint64_t* w, const uint64_t* w_quotient, uint64_t q,
+                       size_t n);
+  // out = (x - y) * w for one operand w; out may be x or y.
+  void (*subtract_scale)(uint64_t* out, const uint64_t* x, const uint64_t* y, uint64_t w, uint64_t w_quotient,
+                         uint64_t q, size_t n);
+  void (*add)(uint64_t* out, const uint64_t* x, const uint64_t* y, uint64_t q, size_t n);
+  void (*subtract)(uint64_t* out, const uint64_t* x, const uint64_t* y, uint64_t q, size_t n);
+  // out = ((x + half mod p) mod q) - (half mod q) mod q: the residue modulo q of x taken centred modulo p (half = p /
+  // 2, half_mod_q = half mod q, q_ratio = floor(2^64 / q)). x in [0, p), p < 2^60.
+  void (*centred_reduce)(uint64_t* out, const uint64_t* x, uint64_t p, uint64_t half, uint64_t q, uint64_t q_ratio,
+                         uint64_t half_mod_q, size_t n);
+};
+
+extern const Kernels kScalarKernels;
+extern const Kernels kAvx2Kernels;
+extern const Kernels kAvx512Kernels;
+extern const Kernels kAvx512IfmaKernels;
+// The integer-FMA kernels with the two instructions spelled out in portable code, eight lanes as there: lets any CPU
+// test that logic bit for bit.
+extern const Kernels kEmulatedIfmaKernels;
+
+}  // namespace alcove::fhe

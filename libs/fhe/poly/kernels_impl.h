@@ -1,0 +1,255 @@
+// The kernels, written once over a vector policy V. An instruction-set file defines V in its anonymous namespace and
+// takes KernelTable<V>::value, so that no instantiation is shared between files.
+//
+// V supplies:
+//   type, kLanes, kQuotientBits
+//   Load, Store, Set1, Add, Sub
+//   ReduceOnce(x, m)        x >= m ? x - m : x, for x < 2^63
+//   MulLazy(x, w, wq, q)    x * w mod q in [0, 2q), for x < 2^kQuotientBits (Shoup)
+//   MulHigh64(x, y)         floor(x * y / 2^64), MulLow64(x, y)
+//   for kLanes > 1 and T = kLanes/2 … 1:
+//   Split<T>(a, b, x, y)    from 2 kLanes consecutive words in groups of 2T: first halves of the groups to x, second to
+//   y Join<T>(x, y, a, b)     the reverse LoadGroups<T>(p)        kLanes / T words, each repeated T times
+#pragma once
+
+#include "libs/fhe/poly/kernels.h"
+
+namespace alcove::fhe {
+
+template <class V>
+struct KernelTable {
+  using T = typename V::type;
+  static constexpr size_t L = V::kLanes;
+  struct Twiddle {
+    T w, wq;
+  };
+
+  [[gnu::always_inline]] static Twiddle Broadcast(const uint64_t* w, const uint64_t* wq) {
+    return {V::Set1(*w), V::Set1(*wq)};
+  }
+
+  // x, y in [0, 4q) to x + w y, x - w y in [0, 4q).
+  [[gnu::always_inline]] static void Forward2(T& x, T& y, Twiddle w, T q, T q2) {
+    const T u = V::ReduceOnce(x, q2);
+    const T v = V::MulLazy(y, w.w, w.wq, q);
+    x = V::Add(u, v);
+    y = V::Add(V::Sub(u, v), q2);
+  }
+
+  // x, y in [0, 2q) to x + y, (x - y) w in [0, 2q).
+  [[gnu::always_inline]] static void Inverse2(T& x, T& y, Twiddle w, T q, T q2) {
+    const T u = V::ReduceOnce(V::Add(x, y), q2);
+    y = V::MulLazy(V::Add(V::Sub(x, y), q2), w.w, w.wq, q);
+    x = u;
+  }
+
+  template <size_t kT>
+  [[gnu::always_inline]] static void ForwardInside(T& a, T& b, const uint64_t* w, const uint64_t* wq, T q, T q2) {
+    T x, y;
+    V::template Split<kT>(a, b, x, y);
+    Forward2(x, y, {V::template LoadGroups<kT>(w), V::template LoadGroups<kT>(wq)}, q, q2);
+    V::template Join<kT>(x, y, a, b);
+  }
+
+  template <size_t kT>
+  [[gnu::always_inline]] static void InverseInside(T& a, T& b, const uint64_t* w, const uint64_t* wq, T q, T q2) {
+    T x, y;
+    V::template Split<kT>(a, b, x, y);
+    Inverse2(x, y, {V::template LoadGroups<kT>(w), V::template LoadGroups<kT>(wq)}, q, q2);
+    V::template Join<kT>(x, y, a, b);
+  }
+
+  // Levels whose halves are narrower than a vector, on 2 L consecutive words starting at word 2 L * block.
+  template <size_t kT>
+  [[gnu::always_inline]] static void ForwardNarrow(T& a, T& b, const NttView& t, size_t block, T q, T q2) {
+    if constexpr (kT >= 1) {
+      const size_t at = t.n / (2 * kT) + block * (L / kT);
+      ForwardInside<kT>(a, b, t.root + at, t.root_quotient + at, q, q2);
+      ForwardNarrow<kT / 2>(a, b, t, block, q, q2);
+    }
+  }
+
+  template <size_t kT>
+  [[gnu::always_inline]] static void InverseNarrow(T& a, T& b, const NttView& t, size_t block, T q, T q2) {
+    if constexpr (kT < L) {
+      const size_t at = t.n / (2 * kT) + block * (L / kT);
+      InverseInside<kT>(a, b, t.inverse + at, t.inverse_quotient + at, q, q2);
+      InverseNarrow<kT * 2>(a, b, t, block, q, q2);
+    }
+  }
+
+  static void Forward(uint64_t* a, const NttView& t) {
+    const T q = V::Set1(t.q);
+    const T q2 = V::Set1(2 * t.q);
+    size_t m = 1;
+    size_t half = t.n / 2;
+    // Wide levels: two at a time, so that each word is loaded and stored half as often; an odd one goes first.
+    size_t wide = 0;
+    for (size_t h = half; h >= L; h /= 2) ++wide;
+    if (wide % 2 == 1) {
+      const Twiddle w = Broadcast(t.root + 1, t.root_quotient + 1);
+      for (size_t j = 0; j < half; j += L) {
+        T x = V::Load(a + j);
+        T y = V::Load(a + j + half);
+        Forward2(x, y, w, q, q2);
+        V::Store(a + j, x);
+        V::Store(a + j + half, y);
+      }
+      m *= 2;
+      half /= 2;
+      --wide;
+    }
+    for (; wide > 0; wide -= 2, m *= 4, half /= 4) {
+      const size_t quarter = half / 2;
+      for (size_t i = 0; i < m; ++i) {
+        const Twiddle w1 = Broadcast(t.root + m + i, t.root_quotient + m + i);
+        const Twiddle w2 = Broadcast(t.root + 2 * (m + i), t.root_quotient + 2 * (m + i));
+        const Twiddle w3 = Broadcast(t.root + 2 * (m + i) + 1, t.root_quotient + 2 * (m + i) + 1);
+        uint64_t* g = a + i * 2 * half;
+        for (size_t j = 0; j < quarter; j += L) {
+          T x0 = V::Load(g + j);
+          T x1 = V::Load(g + j + quarter);
+          T x2 = V::Load(g + j + 2 * quarter);
+          T x3 = V::Load(g + j + 3 * quarter);
+          Forward2(x0, x2, w1, q, q2);
+          Forward2(x1, x3, w1, q, q2);
+          Forward2(x0, x1, w2, q, q2);
+          Forward2(x2, x3, w3, q, q2);
+          V::Store(g + j, x0);
+          V::Store(g + j + quarter, x1);
+          V::Store(g + j + 2 * quarter, x2);
+          V::Store(g + j + 3 * quarter, x3);
+        }
+      }
+    }
+    for (size_t block = 0; block < t.n / (2 * L); ++block) {
+      T x = V::Load(a + 2 * L * block);
+      T y = V::Load(a + 2 * L * block + L);
+      ForwardNarrow<L / 2>(x, y, t, block, q, q2);
+      V::Store(a + 2 * L * block, V::ReduceOnce(V::ReduceOnce(x, q2), q));
+      V::Store(a + 2 * L * block + L, V::ReduceOnce(V::ReduceOnce(y, q2), q));
+    }
+  }
+
+  static void Inverse(uint64_t* a, const NttView& t) {
+    const T q = V::Set1(t.q);
+    const T q2 = V::Set1(2 * t.q);
+    if constexpr (L > 1) {
+      for (size_t block = 0; block < t.n / (2 * L); ++block) {
+        T x = V::Load(a + 2 * L * block);
+        T y = V::Load(a + 2 * L * block + L);
+        InverseNarrow<1>(x, y, t, block, q, q2);
+        V::Store(a + 2 * L * block, x);
+        V::Store(a + 2 * L * block + L, y);
+      }
+    }
+    size_t half = L;
+    size_t m = t.n / (2 * L);
+    // Pairs of levels while more than one remains before the last, which also divides by n.
+    for (; m >= 4; m /= 4, half *= 4) {
+      for (size_t i = 0; i < m / 2; ++i) {
+        const Twiddle w1 = Broadcast(t.inverse + m + 2 * i, t.inverse_quotient + m + 2 * i);
+        const Twiddle w2 = Broadcast(t.inverse + m + 2 * i + 1, t.inverse_quotient + m + 2 * i + 1);
+        const Twiddle w3 = Broadcast(t.inverse + m / 2 + i, t.inverse_quotient + m / 2 + i);
+        uint64_t* g = a + i * 4 * half;
+        for (size_t j = 0; j < half; j += L) {
+          T x0 = V::Load(g + j);
+          T x1 = V::Load(g + j + half);
+          T x2 = V::Load(g + j + 2 * half);
+          T x3 = V::Load(g + j + 3 * half);
+          Inverse2(x0, x1, w1, q, q2);
+          Inverse2(x2, x3, w2, q, q2);
+          Inverse2(x0, x2, w3, q, q2);
+          Inverse2(x1, x3, w3, q, q2);
+          V::Store(g + j, x0);
+          V::Store(g + j + half, x1);
+          V::Store(g + j + 2 * half, x2);
+          V::Store(g + j + 3 * half, x3);
+        }
+      }
+    }
+    if (m == 2) {
+      for (size_t i = 0; i < 2; ++i) {
+        const Twiddle w = Broadcast(t.inverse + 2 + i, t.inverse_quotient + 2 + i);
+        uint64_t* g = a + i * 2 * half;
+        for (size_t j = 0; j < half; j += L) {
+          T x = V::Load(g + j);
+          T y = V::Load(g + j + half);
+          Inverse2(x, y, w, q, q2);
+          V::Store(g + j, x);
+          V::Store(g + j + half, y);
+        }
+      }
+      half *= 2;
+    }
+    const Twiddle scale = Broadcast(&t.scale, &t.scale_quotient);
+    const Twiddle scaled_root = Broadcast(&t.scaled_root, &t.scaled_root_quotient);
+    for (size_t j = 0; j < half; j += L) {
+      const T x = V::Load(a + j);
+      const T y = V::Load(a + j + half);
+      const T u = V::MulLazy(V::Add(x, y), scale.w, scale.wq, q);
+      const T v = V::MulLazy(V::Add(V::Sub(x, y), q2), scaled_root.w, scaled_root.wq, q);
+      V::Store(a + j, V::ReduceOnce(u, q));
+      V::Store(a + j + half, V::ReduceOnce(v, q));
+    }
+  }
+
+  static void Multiply(uint64_t* out, const uint64_t* x, const uint64_t* w, const uint64_t* wq, uint64_t modulus,
+                       size_t n) {
+    const T q = V::Set1(modulus);
+    for (size_t i = 0; i < n; i += L) {
+      V::Store(out + i, V::ReduceOnce(V::MulLazy(V::Load(x + i), V::Load(w + i), V::Load(wq + i), q), q));
+    }
+  }
+
+  static void MultiplyAdd(uint64_t* acc, const uint64_t* x, const uint64_t* w, const uint64_t* wq, uint64_t modulus,
+                          size_t n) {
+    const T q = V::Set1(modulus);
+    for (size_t i = 0; i < n; i += L) {
+      const T product = V::ReduceOnce(V::MulLazy(V::Load(x + i), V::Load(w + i), V::Load(wq + i), q), q);
+      V::Store(acc + i, V::ReduceOnce(V::Add(V::Load(acc + i), product), q));
+    }
+  }
+
+  static void SubtractScale(uint64_t* out, const uint64_t* x, const uint64_t* y, uint64_t w, uint64_t wq,
+                            uint64_t modulus, size_t n) {
+    const T q = V::Set1(modulus);
+    const Twiddle s = Broadcast(&w, &wq);
+    for (size_t i = 0; i < n; i += L) {
+      const T d = V::Sub(V::Add(V::Load(x + i), q), V::Load(y + i));
+      V::Store(out + i, V::ReduceOnce(V::MulLazy(d, s.w, s.wq, q), q));
+    }
+  }
+
+  static void AddAll(uint64_t* out, const uint64_t* x, const uint64_t* y, uint64_t modulus, size_t n) {
+    const T q = V::Set1(modulus);
+    for (size_t i = 0; i < n; i += L) V::Store(out + i, V::ReduceOnce(V::Add(V::Load(x + i), V::Load(y + i)), q));
+  }
+
+  static void SubtractAll(uint64_t* out, const uint64_t* x, const uint64_t* y, uint64_t modulus, size_t n) {
+    const T q = V::Set1(modulus);
+    for (size_t i = 0; i < n; i += L) {
+      V::Store(out + i, V::ReduceOnce(V::Sub(V::Add(V::Load(x + i), q), V::Load(y + i)), q));
+    }
+  }
+
+  static void CentredReduce(uint64_t* out, const uint64_t* x, uint64_t p, uint64_t half, uint64_t modulus,
+                            uint64_t ratio, uint64_t half_mod_q, size_t n) {
+    const T from = V::Set1(p);
+    const T h = V::Set1(half);
+    const T q = V::Set1(modulus);
+    const T r = V::Set1(ratio);
+    const T back = V::Set1(modulus - half_mod_q);
+    for (size_t i = 0; i < n; i += L) {
+      const T c = V::ReduceOnce(V::Add(V::Load(x + i), h), from);
+      // The estimate of c / q is at most one too small, so the remainder is below 2q.
+      const T rest = V::ReduceOnce(V::Sub(c, V::MulLow64(V::MulHigh64(c, r), q)), q);
+      V::Store(out + i, V::ReduceOnce(V::Add(rest, back), q));
+    }
+  }
+
+  static constexpr Kernels value = {V::kQuotientBits, &Forward, &Inverse,     &Multiply,     &MultiplyAdd,
+                                    &SubtractScale,   &AddAll,  &SubtractAll, &CentredReduce};
+};
+
+}  // namespace alcove::fhe

@@ -1,0 +1,58 @@
+#include "libs/fhe/poly/ntt.h"
+
+#include <bit>
+
+namespace alcove::fhe {
+
+size_t ReverseBits(size_t x, int bits) {
+  size_t out = 0;
+  for (int i = 0; i < bits; ++i) out |= ((x >> i) & 1) << (bits - 1 - i);
+  return out;
+}
+
+const Kernels& KernelsFor(Isa isa, const Modulus& q) {
+  switch (isa) {
+    case Isa::kScalar: return kScalarKernels;
+    case Isa::kAvx2: return kAvx2Kernels;
+    case Isa::kAvx512: return kAvx512Kernels;
+    case Isa::kAvx512Ifma: return q.bits() <= 50 ? kAvx512IfmaKernels : kAvx512Kernels;
+  }
+  return kScalarKernels;
+}
+
+const Kernels& BestKernels(const Modulus& q) { return KernelsFor(BestIsa(), q); }
+
+Ntt::Ntt(const Modulus& q, size_t degree) : Ntt(q, degree, BestKernels(q)) {}
+
+Ntt::Ntt(const Modulus& q, size_t degree, const Kernels& kernels) : q_(q), degree_(degree), kernels_(&kernels) {
+  const int log_degree = static_cast<int>(std::bit_width(degree)) - 1;
+  const uint64_t psi = MinimalRoot(q, 2 * degree);
+  const uint64_t psi_inverse = q.Inverse(psi);
+  root_.resize(degree);
+  inverse_.resize(degree);
+  uint64_t power = 1;
+  uint64_t inverse_power = 1;
+  for (size_t e = 0; e < degree; ++e) {
+    const size_t at = ReverseBits(e, log_degree);
+    root_[at] = power;
+    inverse_[at] = inverse_power;
+    power = q.Mul(power, psi);
+    inverse_power = q.Mul(inverse_power, psi_inverse);
+  }
+  root_quotient_.resize(degree);
+  inverse_quotient_.resize(degree);
+  for (size_t i = 0; i < degree; ++i) {
+    root_quotient_[i] = Quotient(root_[i]);
+    inverse_quotient_[i] = Quotient(inverse_[i]);
+  }
+  const uint64_t scale = q.Inverse(q.Reduce(degree));
+  const uint64_t scaled_root = q.Mul(scale, inverse_[1]);
+  view_ = {q.value(), degree,          root_.data(), root_quotient_.data(), inverse_.data(), inverse_quotient_.data(),
+           scale,     Quotient(scale), scaled_root,  Quotient(scaled_root)};
+}
+
+uint64_t Ntt::Quotient(uint64_t w) const {
+  return static_cast<uint64_t>((static_cast<unsigned __int128>(w) << kernels_->quotient_bits) / q_.value());
+}
+
+}  // namespace alcove::fhe

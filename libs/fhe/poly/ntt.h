@@ -1,0 +1,51 @@
+// Number-theoretic transform of one prime with SEAL's root and order, and the modulus's kernels.
+#pragma once
+
+#include <vector>
+
+#include <absl/types/span.h>
+
+#include "libs/fhe/params/modulus.h"
+#include "libs/fhe/poly/isa.h"
+#include "libs/fhe/poly/kernels.h"
+#include "libs/fhe/poly/words.h"
+
+namespace alcove::fhe {
+
+// Immutable after construction; thread safe.
+class Ntt {
+ public:
+  // q prime, q = 1 mod 2 degree, q < 2^60; degree a power of two >= 32. Uses the best kernels for this CPU and prime.
+  Ntt(const Modulus& q, size_t degree);
+  // With given kernels, for tests and benchmarks.
+  Ntt(const Modulus& q, size_t degree, const Kernels& kernels);
+
+  const Modulus& modulus() const { return q_; }
+  size_t degree() const { return degree_; }
+  const Kernels& kernels() const { return *kernels_; }
+
+  // In place; `a` holds `degree` canonical residues, 64-byte aligned. Coefficient i of the input is of X^i; value i of
+  // the output is the polynomial at psi^(2 brev(i) + 1), psi the smallest primitive 2N-th root.
+  void Forward(uint64_t* a) const { kernels_->forward(a, view_); }
+  void Inverse(uint64_t* a) const { kernels_->inverse(a, view_); }
+
+  // floor(w * 2^B / q) for the kernels' B.
+  uint64_t Quotient(uint64_t w) const;
+
+ private:
+  Modulus q_;
+  size_t degree_;
+  const Kernels* kernels_;
+  Words root_, root_quotient_, inverse_, inverse_quotient_;
+  NttView view_;
+};
+
+// The fastest kernels this machine runs for a modulus.
+const Kernels& BestKernels(const Modulus& q);
+// The kernels of one instruction set; integer FMA falls back to AVX-512 for q >= 2^50. The CPU must have it.
+const Kernels& KernelsFor(Isa isa, const Modulus& q);
+
+// The low `bits` bits of x in reverse order.
+size_t ReverseBits(size_t x, int bits);
+
+}  // namespace alcove::fhe
