@@ -5,11 +5,11 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "libs/store/types.h"
@@ -47,7 +47,7 @@ class AuditStore {
   absl::Status Append(const AuditEvent& event) { return Append(absl::MakeConstSpan(&event, 1)); }
 
   // Newest first; nullopt lists every tenant.
-  absl::StatusOr<AuditPage> List(std::optional<std::string_view> tenant, const PageRequest& page = {});
+  absl::StatusOr<AuditPage> List(std::optional<absl::string_view> tenant, const PageRequest& page = {});
 
   // Removes events older than `before`, at most 10,000 a call; returns how many.
   absl::StatusOr<int64_t> Expire(absl::Time before);

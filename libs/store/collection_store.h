@@ -5,11 +5,11 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "libs/store/types.h"
 
@@ -19,7 +19,7 @@ class Database;
 
 struct Placement {
   int32_t shard_count = 1;  // 1..4096
-  int64_t epoch = 1;        // grows by one with each resharding
+  int64_t epoch = 1;        // grows with each resharding
 
   friend bool operator==(const Placement&, const Placement&) = default;
 };
@@ -55,32 +55,32 @@ class CollectionStore {
   CollectionStore& operator=(const CollectionStore&) = delete;
 
   // Creates the collection and its empty shard logs. ALREADY_EXISTS when the tenant has one of that name.
-  absl::StatusOr<Collection> Create(std::string_view tenant, std::string_view name, std::string_view config,
+  absl::StatusOr<Collection> Create(absl::string_view tenant, absl::string_view name, absl::string_view config,
                                     int32_t shard_count);
 
   // NOT_FOUND names tenant and collection.
-  absl::StatusOr<Collection> Get(std::string_view tenant, std::string_view name);
+  absl::StatusOr<Collection> Get(absl::string_view tenant, absl::string_view name);
   absl::StatusOr<Collection> GetById(CollectionId id);
 
   // Active collections ordered by name.
-  absl::StatusOr<CollectionPage> List(std::string_view tenant, const PageRequest& page = {});
+  absl::StatusOr<CollectionPage> List(absl::string_view tenant, const PageRequest& page = {});
   // Collections of every tenant ordered by id, those being dropped included: what a shard process must know.
   absl::StatusOr<CollectionPage> ListAll(const PageRequest& page = {});
 
   // Replaces the configuration. With `expected_revision`, ABORTED when somebody else changed it in between.
-  absl::StatusOr<Collection> UpdateConfig(std::string_view tenant, std::string_view name, std::string_view config,
+  absl::StatusOr<Collection> UpdateConfig(absl::string_view tenant, absl::string_view name, absl::string_view config,
                                           std::optional<int64_t> expected_revision = std::nullopt);
 
   // Frees the name at once, refuses further appends, and leaves the collection as kDropping for
   // LogStore::DropCollection to remove its log.
-  absl::StatusOr<Collection> Delete(std::string_view tenant, std::string_view name);
+  absl::StatusOr<Collection> Delete(absl::string_view tenant, absl::string_view name);
 
-  // Resharding, step 1: creates the logs of epoch + 1. FAILED_PRECONDITION when one is already under way.
+  // Resharding, step 1: creates the empty logs of a new epoch. FAILED_PRECONDITION when one is already under way.
   absl::StatusOr<Collection> BeginResharding(CollectionId id, int32_t shard_count);
   // Step 2: the next placement becomes the placement in one commit; appends to the former epoch are refused from
   // then on (FAILED_PRECONDITION), so a coordinator with an outdated placement can not lose a write.
   absl::StatusOr<Collection> CommitResharding(CollectionId id);
-  // Or: forget the next placement and its logs.
+  // Or: forget the next placement; LogStore::DropEpoch removes what its logs held.
   absl::StatusOr<Collection> AbortResharding(CollectionId id);
 
   // A number that grows with every change of the catalog by any process. One indexed read: cheap enough to poll.

@@ -4,12 +4,12 @@
 
 #include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "libs/store/types.h"
@@ -58,21 +58,21 @@ class KeyStore {
   KeyStore& operator=(const KeyStore&) = delete;
 
   // ALREADY_EXISTS when the id is taken.
-  absl::StatusOr<Tenant> CreateTenant(std::string_view id, std::string_view display_name);
-  absl::StatusOr<Tenant> GetTenant(std::string_view id);
-  absl::Status SetTenantDisabled(std::string_view id, bool disabled);
+  absl::StatusOr<Tenant> CreateTenant(absl::string_view id, absl::string_view display_name);
+  absl::StatusOr<Tenant> GetTenant(absl::string_view id);
+  absl::Status SetTenantDisabled(absl::string_view id, bool disabled);
   absl::StatusOr<TenantPage> ListTenants(const PageRequest& page = {});
 
   // Stores a key; created_at is filled in, revoked_at and last_used_at are ignored. NOT_FOUND: the tenant does not
   // exist. ALREADY_EXISTS: id or hash is taken.
   absl::StatusOr<ApiKey> CreateKey(ApiKey key);
   // Keys of one tenant ordered by id, revoked and expired ones included.
-  absl::StatusOr<ApiKeyPage> ListKeys(std::string_view tenant, const PageRequest& page = {});
-  absl::StatusOr<ApiKey> GetKey(std::string_view id);
+  absl::StatusOr<ApiKeyPage> ListKeys(absl::string_view tenant, const PageRequest& page = {});
+  absl::StatusOr<ApiKey> GetKey(absl::string_view id);
   // Looks a key up by its hash, whatever its state; NOT_FOUND otherwise. One indexed read.
-  absl::StatusOr<ApiKey> FindByHash(std::string_view hash);
+  absl::StatusOr<ApiKey> FindByHash(absl::string_view hash);
   // Idempotent: revoking twice keeps the first time. With `tenant`, a key of another tenant is NOT_FOUND.
-  absl::StatusOr<ApiKey> RevokeKey(std::string_view id, std::optional<std::string_view> tenant = std::nullopt);
+  absl::StatusOr<ApiKey> RevokeKey(absl::string_view id, std::optional<absl::string_view> tenant = std::nullopt);
   // Records uses, keeping the later time of each key; meant to be called now and then with what was gathered.
   absl::Status TouchKeys(absl::Span<const std::pair<std::string, absl::Time>> uses);
 

@@ -21,11 +21,11 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "libs/store/types.h"
@@ -43,8 +43,8 @@ enum class RecordKind : uint8_t {
 
 struct LogRecord {
   RecordKind kind = RecordKind::kPut;
-  std::string_view key;   // 1..1024 bytes
-  std::string_view data;  // 0..64 MiB, opaque
+  absl::string_view key;   // 1..1024 bytes
+  absl::string_view data;  // 0..64 MiB, opaque
 };
 
 struct ShardBatch {
@@ -76,8 +76,8 @@ struct AppendResult {
 struct StoredRecord {
   Sequence sequence = 0;
   RecordKind kind = RecordKind::kPut;
-  std::string_view key;
-  std::string_view data;
+  absl::string_view key;
+  absl::string_view data;
 };
 
 struct ShardHead {
@@ -129,7 +129,7 @@ enum class WaitResult {
 // Folds a kMerge record into what is known of its key. `base` is null when the key does not exist (never written or
 // deleted). Returns the data of the put that replaces both, or nullopt when the key still does not exist.
 using MergeFunction = std::function<absl::StatusOr<std::optional<std::string>>(
-    std::string_view key, const std::string_view* base, std::string_view change)>;
+    absl::string_view key, const absl::string_view* base, absl::string_view change)>;
 
 struct CompactResult {
   Sequence base_sequence = 0;
@@ -180,9 +180,13 @@ class LogStore {
   // Removes the log of a collection in state kDropping, a bounded piece a call; true when nothing is left and the
   // catalog row is gone too. FAILED_PRECONDITION when the collection is active.
   absl::StatusOr<bool> DropCollection(CollectionId collection_id);
+  // The same for one epoch's logs after a resharding was committed (the former epoch) or aborted (the next one).
+  // FAILED_PRECONDITION when the epoch is in use.
+  absl::StatusOr<bool> DropEpoch(CollectionId collection_id, int64_t epoch);
 
  private:
   class GroupCommit;
+  class Reader;
   Database* const db_;
   std::unique_ptr<GroupCommit> group_;
 };

@@ -17,10 +17,10 @@
 
 #include <memory>
 #include <string>
-#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 
 namespace alcove {
@@ -98,6 +98,6 @@ class Store {
 // Safe when several processes open a new database at the same moment: one migrates, the others wait.
 // Errors, besides the common ones: INVALID_ARGUMENT (url), NOT_FOUND (folder or file), UNAUTHENTICATED (user or
 // password), FAILED_PRECONDITION (the schema was written by a newer Alcove, or a migration's text changed).
-absl::StatusOr<std::unique_ptr<Store>> Open(std::string_view url, const StoreOptions& options = {});
+absl::StatusOr<std::unique_ptr<Store>> Open(absl::string_view url, const StoreOptions& options = {});
 
 }  // namespace alcove::store

@@ -29,7 +29,7 @@ struct ShardAddress {
   }
 };
 
-// "7/e1/s0" — for messages and logs.
+// "collection 7 epoch 1 shard 0", for messages and logs.
 std::string ToString(const ShardAddress& address);
 
 // One page of a listing. An empty token asks for the first page; the token of a reply asks for the next one, and an

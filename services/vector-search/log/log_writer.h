@@ -2,11 +2,11 @@
 
 // The coordinator's side of the log: cuts a batch of point operations by shard and appends it in one transaction.
 
-#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "libs/store/collection_store.h"
 #include "libs/store/log_store.h"
@@ -25,7 +25,7 @@ class LogWriter {
   // is outdated; read the catalog and call again. An empty batch is OK and touches nothing.
   absl::StatusOr<store::AppendResult> Write(store::CollectionId collection, const store::Placement& placement,
                                             absl::Span<const PointOperation> operations,
-                                            std::string_view idempotency_key = {});
+                                            absl::string_view idempotency_key = {});
 
  private:
   store::LogStore* const log_;

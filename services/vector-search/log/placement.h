@@ -5,7 +5,8 @@
 // Source: J. Lamping, E. Veach, "A Fast, Minimal Memory, Consistent Hash Algorithm", 2014, arXiv:1406.2294.
 
 #include <cstdint>
-#include <string_view>
+
+#include "absl/strings/string_view.h"
 
 namespace alcove::vector_search {
 
@@ -13,6 +14,6 @@ namespace alcove::vector_search {
 int32_t JumpConsistentHash(uint64_t key, int32_t buckets);
 
 // Shard of a point id. Part of the durable format: the answer for an id must never change.
-int32_t ShardOf(std::string_view point_id, int32_t shard_count);
+int32_t ShardOf(absl::string_view point_id, int32_t shard_count);
 
 }  // namespace alcove::vector_search

@@ -7,12 +7,12 @@
 #include <cstdint>
 #include <functional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "libs/store/log_store.h"
 
@@ -57,13 +57,13 @@ class FloatBytes {
 };
 
 struct DenseVector {
-  std::string_view name;  // empty: the collection's only vector
-  FloatBytes values;      // 1..kMaxDimension, finite (checked by whoever accepts the request)
+  absl::string_view name;  // empty: the collection's only vector
+  FloatBytes values;       // 1..kMaxDimension, finite (checked by whoever accepts the request)
 };
 
 // Coordinates ascending and unique, one value each.
 struct SparseVector {
-  std::string_view name;
+  absl::string_view name;
   std::vector<uint32_t> indices;
   std::vector<float> values;
 };
@@ -71,12 +71,12 @@ struct SparseVector {
 // All views belong to the caller (encoding) or to the record decoded from (decoding).
 struct PointOperation {
   OperationKind kind = OperationKind::kUpsert;
-  std::string_view id;   // 1..256 bytes
+  absl::string_view id;  // 1..256 bytes
   uint64_t version = 0;  // free for the caller: kept and given back
   absl::InlinedVector<DenseVector, 1> dense;
   std::vector<SparseVector> sparse;
   PayloadMode payload_mode = PayloadMode::kReplace;  // kSetPayload only
-  std::string_view payload;                          // opaque bytes; empty means none
+  absl::string_view payload;                         // opaque bytes; empty means none
 };
 
 // A log record that owns its bytes.
@@ -95,10 +95,10 @@ absl::StatusOr<store::RecordKind> AppendOperation(const PointOperation& operatio
 
 // Never reads outside its input whatever the bytes are. DATA_LOSS names what does not fit; FAILED_PRECONDITION for a
 // record of a newer format version.
-absl::StatusOr<PointOperation> DecodeOperation(store::RecordKind kind, std::string_view key, std::string_view data);
+absl::StatusOr<PointOperation> DecodeOperation(store::RecordKind kind, absl::string_view key, absl::string_view data);
 
 // Sets `change`'s top-level fields in `base` (both payload bytes as the caller's service writes them).
-using PayloadMerge = std::function<absl::StatusOr<std::string>(std::string_view base, std::string_view change)>;
+using PayloadMerge = std::function<absl::StatusOr<std::string>(absl::string_view base, absl::string_view change)>;
 
 // What LogStore::Compact needs to fold kSetPayload records into their upsert.
 store::MergeFunction PointMerge(PayloadMerge merge_payload);
