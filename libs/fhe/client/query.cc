@@ -1,0 +1,46 @@
+#include "libs/fhe/client/query.h"
+
+#include <cmath>
+
+#include <absl/strings/str_cat.h>
+
+#include "libs/fhe/search/expand.h"
+
+namespace alcove::fhe {
+
+absl::StatusOr<std::vector<uint64_t>> EncodeQuery(const Context& context, absl::Span<const int32_t> query) {
+  const Modulus& t = context.plain_modulus();
+  if (t.value() % 2 == 0) return absl::InvalidArgumentError("the plain modulus must be odd");
+  if (query.empty() || query.size() > context.degree()) {
+    return absl::InvalidArgumentError(absl::StrCat("a query of ", query.size(), " dimensions"));
+  }
+  // (t+1)/2 is the inverse of two.
+  const uint64_t factor = t.Pow((t.value() + 1) / 2, static_cast<uint64_t>(ExpansionLevels(query.size())));
+  std::vector<uint64_t> out;
+  for (int32_t v : query) out.push_back(t.Mul(t.FromSigned(v), factor));
+  return out;
+}
+
+std::vector<int64_t> DecodeScores(const Context& context, absl::Span<const uint64_t> coefficients, size_t rows) {
+  const int64_t t = static_cast<int64_t>(context.plain_modulus().value());
+  std::vector<int64_t> out;
+  for (size_t r = 0; r < rows && r < coefficients.size(); ++r) {
+    const int64_t v = static_cast<int64_t>(coefficients[r]);
+    out.push_back(v - (t & -static_cast<int64_t>(v > t / 2)));
+  }
+  return out;
+}
+
+absl::StatusOr<std::vector<int32_t>> Quantise(absl::Span<const float> v, double scale, int32_t limit) {
+  std::vector<int32_t> out;
+  for (size_t i = 0; i < v.size(); ++i) {
+    const double scaled = std::round(scale * static_cast<double>(v[i]));
+    if (!(std::abs(scaled) <= limit)) {
+      return absl::OutOfRangeError(absl::StrCat("number ", i, " does not fit the quantisation"));
+    }
+    out.push_back(static_cast<int32_t>(scaled));
+  }
+  return out;
+}
+
+}  // namespace alcove::fhe

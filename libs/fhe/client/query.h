@@ -1,0 +1,24 @@
+// A search query as plaintext coefficients, and scores back from a reply.
+#pragma once
+
+#include <vector>
+
+#include <absl/status/statusor.h>
+#include <absl/types/span.h>
+
+#include "libs/fhe/bfv/context.h"
+
+namespace alcove::fhe {
+
+// Coefficient d holds query[d] / 2^levels mod t, so that the expansion's doublings give query[d] back; levels is
+// ExpansionLevels(query.size()). |query[d]| < t/2; t must be odd.
+absl::StatusOr<std::vector<uint64_t>> EncodeQuery(const Context& context, absl::Span<const int32_t> query);
+
+// The first `rows` coefficients as signed numbers in (-t/2, t/2].
+std::vector<int64_t> DecodeScores(const Context& context, absl::Span<const uint64_t> coefficients, size_t rows);
+
+// Rounds scale * v; the numbers a query or a row is made of. |scale * v| must be within `limit` (OUT_OF_RANGE
+// otherwise, also for values that are not finite).
+absl::StatusOr<std::vector<int32_t>> Quantise(absl::Span<const float> v, double scale, int32_t limit);
+
+}  // namespace alcove::fhe

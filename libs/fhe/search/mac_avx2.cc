@@ -1,0 +1,27 @@
+#include <immintrin.h>
+
+#include "libs/fhe/search/mac_impl.h"
+
+namespace alcove::fhe {
+namespace {
+
+struct Lanes {
+  using type = __m256i;
+  static constexpr size_t kLanes = 4;
+  static constexpr size_t kVectors = 1;
+  static type Load(const uint64_t* p) { return _mm256_load_si256(reinterpret_cast<const type*>(p)); }
+  static void Store(uint64_t* p, type x) { _mm256_store_si256(reinterpret_cast<type*>(p), x); }
+  static type Set1(uint64_t x) { return _mm256_set1_epi64x(static_cast<long long>(x)); }
+  static type And(type a, type b) { return _mm256_and_si256(a, b); }
+  static type Right25(type a) { return _mm256_srli_epi64(a, 25); }
+  static type Add(type a, type b) { return _mm256_add_epi64(a, b); }
+  static type Mul32(type a, type b) { return _mm256_mul_epu32(a, b); }
+};
+
+}  // namespace
+
+void MacAvx2(const uint64_t* database, const uint64_t* query, size_t dimensions, uint64_t* low, uint64_t* high) {
+  MacSplit<Lanes>(database, query, dimensions, low, high);
+}
+
+}  // namespace alcove::fhe

@@ -1,0 +1,131 @@
+#include <random>
+
+#include <gtest/gtest.h>
+
+#include "libs/fhe/client/client.h"
+#include "libs/fhe/client/query.h"
+#include "libs/fhe/poly/isa.h"
+#include "libs/fhe/search/expand.h"
+#include "libs/fhe/search/score.h"
+
+namespace alcove::fhe {
+namespace {
+
+const Context& S50() {
+  static const auto context = *Context::Create({Scheme::kBfv, 4096, *CreatePrimes(4096, {50, 59}), 417793});
+  return *context;
+}
+
+std::vector<uint32_t> Elements(int levels) {
+  std::vector<uint32_t> out;
+  for (int j = 0; j < levels; ++j) out.push_back(ExpansionElement(4096, j));
+  return out;
+}
+
+TEST(ExpandTest, EachCiphertextHoldsOneCoefficientAsAConstant) {
+  const SecretKey secret = SecretKey::Generate(S50());
+  const std::vector<int32_t> query = {7, -3, 0, 1000, -1000, 5};
+  const int levels = ExpansionLevels(query.size());
+  EXPECT_EQ(levels, 3);
+  const GaloisKeys keys = MakeGaloisKeys(S50(), secret, Elements(levels));
+  const auto prepared = ExpansionKeys::Prepare(S50(), keys, levels);
+  ASSERT_TRUE(prepared.ok()) << prepared.status();
+  const Ciphertext encrypted = EncryptSymmetric(S50(), secret, *EncodeQuery(S50(), query));
+  const auto expanded = Expand(S50(), *FromWire(S50(), encrypted), *prepared, query.size());
+  ASSERT_EQ(expanded.size(), query.size());
+  for (size_t d = 0; d < query.size(); ++d) {
+    const auto plain = Decrypt(S50(), secret, ToWire(S50(), ToCoeff(S50(), expanded[d])));
+    std::vector<int64_t> want(4096);
+    want[0] = query[d];
+    EXPECT_EQ(DecodeScores(S50(), plain->coefficients, 4096), want) << d;
+  }
+}
+
+TEST(ExpandTest, AMissingKeyIsNamed) {
+  const SecretKey secret = SecretKey::Generate(S50());
+  const GaloisKeys keys = MakeGaloisKeys(S50(), secret, Elements(2));
+  EXPECT_FALSE(ExpansionKeys::Prepare(S50(), keys, 3).ok());
+}
+
+TEST(ExpansionLevelsTest, IsTheCeilingOfTheLogarithm) {
+  EXPECT_EQ(ExpansionLevels(1), 0);
+  EXPECT_EQ(ExpansionLevels(2), 1);
+  EXPECT_EQ(ExpansionLevels(3), 2);
+  EXPECT_EQ(ExpansionLevels(384), 9);
+  EXPECT_EQ(ExpansionLevels(512), 9);
+  EXPECT_EQ(ExpansionElement(4096, 8), 17u);
+}
+
+TEST(MacTest, EveryKernelEqualsTheScalarOneAtTheExtremes) {
+  std::vector<std::pair<const char*, MacFn>> kernels = {{"emulated ifma", MacEmulatedIfma}};
+  if (BestIsa() >= Isa::kAvx2) kernels.emplace_back("avx2", MacAvx2);
+  if (BestIsa() >= Isa::kAvx512) kernels.emplace_back("avx512", MacAvx512);
+  if (BestIsa() >= Isa::kAvx512Ifma) kernels.emplace_back("ifma", MacAvx512Ifma);
+  const uint64_t top = (uint64_t{1} << 50) - 1;
+  for (size_t dimensions : {size_t{1}, size_t{7}, kMaxMacDimensions}) {
+    for (int extreme = 0; extreme < 2; ++extreme) {
+      std::mt19937_64 rng(dimensions);
+      Words database(dimensions * kTile), query(2 * dimensions * kTile);
+      for (uint64_t& w : database) w = extreme ? top : rng() & top;
+      for (uint64_t& w : query) w = extreme ? top : rng() & top;
+      alignas(64) uint64_t want[4 * kTile], got[4 * kTile];
+      MacScalar(database.data(), query.data(), dimensions, want, want + 2 * kTile);
+      for (const auto& [name, mac] : kernels) {
+        mac(database.data(), query.data(), dimensions, got, got + 2 * kTile);
+        for (size_t i = 0; i < 4 * kTile; ++i) ASSERT_EQ(got[i], want[i]) << name << " " << i;
+      }
+    }
+  }
+}
+
+// The whole path at full width, with the largest numbers the quantisation can give.
+TEST(SearchTest, DecryptedScoresAreExactInnerProducts) {
+  constexpr size_t kDimensions = 384;
+  constexpr size_t kRows[] = {4096, 100};
+  std::mt19937_64 rng(5);
+  const auto unit = [&] {
+    std::normal_distribution<float> normal;
+    std::vector<float> v(kDimensions);
+    double norm = 0;
+    for (float& x : v) {
+      x = normal(rng);
+      norm += x * x;
+    }
+    for (float& x : v) x /= static_cast<float>(std::sqrt(norm));
+    return v;
+  };
+  const std::vector<int32_t> query = *Quantise(unit(), 450, 450);
+  std::vector<Block> blocks;
+  std::vector<std::vector<int64_t>> want;
+  for (size_t rows : kRows) {
+    std::vector<int8_t> values;
+    std::vector<int64_t> scores;
+    for (size_t r = 0; r < rows; ++r) {
+      const auto row = *Quantise(unit(), 450, 127);
+      int64_t score = 0;
+      for (size_t d = 0; d < kDimensions; ++d) score += int64_t{row[d]} * query[d];
+      scores.push_back(score);
+      values.insert(values.end(), row.begin(), row.end());
+    }
+    want.push_back(scores);
+    auto block = Block::Encode(S50(), values, rows, kDimensions);
+    ASSERT_TRUE(block.ok()) << block.status();
+    blocks.push_back(*std::move(block));
+  }
+  const SecretKey secret = SecretKey::Generate(S50());
+  const auto keys = ExpansionKeys::Prepare(S50(), MakeGaloisKeys(S50(), secret, Elements(9)), 9);
+  const Ciphertext encrypted = EncryptSymmetric(S50(), secret, *EncodeQuery(S50(), query));
+  const ScoringQuery expanded(S50(), Expand(S50(), *FromWire(S50(), encrypted), *keys, kDimensions));
+  const auto replies = Score(S50(), expanded, {&blocks[0], &blocks[1]});
+  const auto scalar = Score(S50(), expanded, {&blocks[0], &blocks[1]}, MacScalar);
+  EXPECT_EQ(replies, scalar);
+  for (size_t b = 0; b < 2; ++b) {
+    const auto plain = Decrypt(S50(), secret, ToWire(S50(), replies[b]));
+    EXPECT_EQ(DecodeScores(S50(), plain->coefficients, kRows[b]), want[b]);
+    RecordProperty("noise_budget_bits", std::to_string(plain->noise_budget_bits));
+    EXPECT_GT(plain->noise_budget_bits, 4);
+  }
+}
+
+}  // namespace
+}  // namespace alcove::fhe
