@@ -6,6 +6,7 @@
 #include "libs/fhe/client/query.h"
 #include "libs/fhe/poly/isa.h"
 #include "libs/fhe/search/expand.h"
+#include "libs/fhe/search/noise.h"
 #include "libs/fhe/search/score.h"
 
 namespace alcove::fhe {
@@ -122,9 +123,25 @@ TEST(SearchTest, DecryptedScoresAreExactInnerProducts) {
   for (size_t b = 0; b < 2; ++b) {
     const auto plain = Decrypt(S50(), secret, ToWire(S50(), replies[b]));
     EXPECT_EQ(DecodeScores(S50(), plain->coefficients, kRows[b]), want[b]);
-    RecordProperty("noise_budget_bits", std::to_string(plain->noise_budget_bits));
-    EXPECT_GT(plain->noise_budget_bits, 4);
+    if (b == 0) {
+      // The largest of 4,096 Gaussian samples lies between three and six deviations.
+      const SearchNoise noise = BoundSearchNoise(S50().parameters(), kDimensions, 450.0 * 450.0);
+      const double largest_bits = noise.limit_bits - plain->noise_budget_bits;
+      EXPECT_NEAR(largest_bits, noise.sigma_bits + 2, 0.7);
+      EXPECT_GT(plain->noise_budget_bits, 4);
+    }
   }
+}
+
+TEST(NoiseTest, NoReplyFailsWithProbabilityAbove2ToTheMinus64WhateverTheRowsHold) {
+  for (size_t dimensions : {1, 128, 384, 512}) {
+    const double worst = 127.0 * 127.0 * static_cast<double>(dimensions);
+    EXPECT_LT(BoundSearchNoise(S50().parameters(), dimensions, worst).failure_log2, -64) << dimensions;
+  }
+  // The bound is not vacuous: a plain modulus eight bits larger would not do.
+  EncryptionParameters too_large = S50().parameters();
+  too_large.plain_modulus <<= 8;
+  EXPECT_GT(BoundSearchNoise(too_large, 512, 127.0 * 127.0 * 512).failure_log2, -64);
 }
 
 }  // namespace

@@ -1,0 +1,23 @@
+// How far an encrypted search stays from a wrong answer. The noise of a reply is a sum of many independent bounded
+// terms; its variance follows from the parameters, and a sub-Gaussian tail turns it into a probability. Heuristic only
+// in treating the terms as independent, as the parameter literature does; a test compares it with measured noise.
+#pragma once
+
+#include <cstddef>
+
+#include "libs/fhe/params/parameters.h"
+
+namespace alcove::fhe {
+
+struct SearchNoise {
+  double sigma_bits = 0;    // log2 of the standard deviation of a reply's noise
+  double limit_bits = 0;    // log2 of the noise at which a coefficient decrypts wrongly: Q / 2t
+  double failure_log2 = 0;  // log2 of a bound on the probability that any coefficient of one reply is wrong
+};
+
+// A query of `dimensions` numbers, freshly encrypted under a symmetric key, expanded, and scored against a block whose
+// rows each have sum of squares at most `row_energy` (unit vectors quantised with scale S: S^2; anything in int8: 127^2
+// dimensions). BFV with one data prime.
+SearchNoise BoundSearchNoise(const EncryptionParameters& parameters, size_t dimensions, double row_energy);
+
+}  // namespace alcove::fhe
