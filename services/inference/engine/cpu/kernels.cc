@@ -1,0 +1,27 @@
+#include "services/inference/engine/cpu/kernels.h"
+
+#include <algorithm>
+
+#include "libs/common/cpu_features.h"
+
+namespace alcove::inference {
+
+size_t AttentionScratchFloats(const AttentionShape& shape) {
+  constexpr size_t kMostRows = 8;
+  const auto round_up = [](size_t value) { return (value + 15) / 16 * 16; };
+  const size_t padded = round_up(shape.tokens);
+  return shape.head_dim * padded + shape.tokens * round_up(shape.head_dim) + kMostRows * padded;
+}
+
+KernelList SupportedKernels() {
+  KernelList list{};
+  const auto add = [&list](const CpuKernels& kernels) { list.entries[list.count++] = &kernels; };
+#if defined(__x86_64__)
+  if (GetCpuFeatures().avx512()) add(Avx512Kernels());
+  if (GetCpuFeatures().avx2_fma()) add(Avx2Kernels());
+#endif
+  add(PortableKernels());
+  return list;
+}
+
+}  // namespace alcove::inference
