@@ -169,8 +169,7 @@ TEST_P(CollectionStoreTest, OneOfManyConcurrentCreatorsWins) {
   EXPECT_EQ(refused, 3);
 }
 
-INSTANTIATE_TEST_SUITE_P(Engines, CollectionStoreTest, ::testing::Values(Engine::kSqlite, Engine::kPostgres),
-                         EngineName);
+ALCOVE_ON_BOTH_ENGINES(CollectionStoreTest);
 
 }  // namespace
 }  // namespace alcove::store

@@ -1,86 +1,45 @@
 #pragma once
 
-// What the tests of the store share: temporary folders, a clock under the test's control, a private PostgreSQL, and
-// the fixture that runs one suite on both engines.
+// The fixture that runs one suite on both engines, each test on an empty database.
 
-#include <atomic>
-#include <filesystem>
 #include <memory>
 #include <string>
 
 #include <gtest/gtest.h>
 
-#include "absl/status/statusor.h"
-#include "absl/time/time.h"
-#include "libs/common/clock.h"
+#include "absl/strings/string_view.h"
 #include "libs/store/store.h"
+#include "libs/testing/fake_clock.h"
+#include "libs/testing/postgres_fixture.h"
+#include "libs/testing/temp_dir.h"
 
 namespace alcove::store {
 
-// A folder that is gone with the object.
-class TempFolder {
- public:
-  TempFolder();
-  ~TempFolder();
-  TempFolder(const TempFolder&) = delete;
-  TempFolder& operator=(const TempFolder&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-  std::string File(const std::string& name) const { return (path_ / name).string(); }
+// The PostgreSQL server of this test process; null, with a failed expectation, where it can not be started.
+testing::PostgresFixture* SharedPostgres();
 
- private:
-  std::filesystem::path path_;
-};
-
-// Stands still until Advance. Waits end when the condition holds or the clock has been advanced far enough.
-class ManualClock final : public Clock {
- public:
-  absl::Time Now() const override { return absl::FromUnixMicros(now_us_.load()); }
-  int64_t MonotonicNanos() const override { return now_us_.load() * 1000; }
-  bool AwaitWithDeadline(absl::Mutex* mu, const absl::Condition& condition, absl::Time deadline) override;
-  void Advance(absl::Duration by) { now_us_ += absl::ToInt64Microseconds(by); }
-  // Threads inside AwaitWithDeadline.
-  int waiters() const { return waiters_.load(); }
-
- private:
-  std::atomic<int64_t> now_us_{1'700'000'000'000'000};
-  std::atomic<int> waiters_{0};
-};
-
-// A PostgreSQL server of this test process alone: temporary folder, Unix socket, no TCP, ended with the process.
-// Null where PostgreSQL is not installed.
-class PrivatePostgres {
- public:
-  static PrivatePostgres* Shared();
-  ~PrivatePostgres();
-  // The url of a new, empty database.
-  std::string NewDatabase();
-  // The url of a database by name, existing or not.
-  std::string Url(const std::string& database) const;
-
- private:
-  PrivatePostgres() = default;
-  bool Start();
-  TempFolder folder_;
-  int pid_ = 0;
-  int databases_ = 0;
-};
-
-// TEST_P bodies run once on SQLite and once on PostgreSQL, each on an empty database.
 class StoreTest : public ::testing::TestWithParam<Engine> {
  protected:
   void SetUp() override;
-  // Opens the same database once more, as another process would.
+  // Opens the same database once more, as another process would. The clock is the test's unless options name one.
   std::unique_ptr<Store> OpenAgain(StoreOptions options = {});
   Store& store() { return *store_; }
   const std::string& url() const { return url_; }
+  // A collection of that many shards; returns its id.
+  int64_t MakeCollection(absl::string_view name, int32_t shards);
 
-  ManualClock clock_;
-  TempFolder folder_;
+  testing::FakeClock clock_;
+  testing::TempDir folder_;
   std::string url_;
   std::unique_ptr<Store> store_;
 };
 
-// INSTANTIATE_TEST_SUITE_P arguments: a readable name for each engine.
+// A readable name for each engine, for INSTANTIATE_TEST_SUITE_P.
 std::string EngineName(const ::testing::TestParamInfo<Engine>& info);
+
+#define ALCOVE_ON_BOTH_ENGINES(suite)                                                                               \
+  INSTANTIATE_TEST_SUITE_P(Engines, suite,                                                                          \
+                           ::testing::Values(::alcove::store::Engine::kSqlite, ::alcove::store::Engine::kPostgres), \
+                           ::alcove::store::EngineName)
 
 }  // namespace alcove::store
