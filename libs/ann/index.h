@@ -103,7 +103,7 @@ class ByteSource {
 // taken on the search path) and see each row either before or after a concurrent change, never in between; Add and
 // Update run in parallel with one another; Remove, SaveTo and Optimize make other *writers* wait. A row whose Add
 // returned is visible to every search that starts afterwards. Two writers must not change the same row at the same
-// time (INTERNAL is never returned for that, but which change wins is unspecified).
+// time: which change wins is unspecified, and the other may fail with ABORTED.
 //
 // Errors: INVALID_ARGUMENT (wrong dimension, NaN or infinity, zero vector under kCosine, row > kMaxRow, k or ef
 // outside limits), each naming the row; ALREADY_EXISTS (Add), NOT_FOUND (Update, Remove, Get);

@@ -1,0 +1,52 @@
+#include "libs/ann/growable_array.h"
+
+#include <algorithm>
+
+#include <sys/mman.h>
+
+#include "absl/strings/str_cat.h"
+
+namespace alcove::ann {
+namespace {
+
+constexpr size_t kSmallStep = size_t{64} << 10;
+constexpr size_t kHugePage = size_t{2} << 20;
+
+size_t RoundUp(size_t bytes, size_t step) { return (bytes + step - 1) / step * step; }
+
+}  // namespace
+
+GrowableArray::~GrowableArray() {
+  if (mapping_ != nullptr) munmap(mapping_, mapping_bytes_);
+}
+
+absl::Status GrowableArray::Reserve(size_t max_bytes) {
+  max_bytes_ = RoundUp(std::max<size_t>(max_bytes, 1), kHugePage);
+  mapping_bytes_ = max_bytes_ + kHugePage;
+  void* mapping = mmap(nullptr, mapping_bytes_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (mapping == MAP_FAILED) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("cannot reserve ", mapping_bytes_, " bytes of address space; lower max_rows or raise ulimit -v"));
+  }
+  mapping_ = static_cast<uint8_t*>(mapping);
+  data_ = reinterpret_cast<uint8_t*>(RoundUp(reinterpret_cast<uintptr_t>(mapping_), kHugePage));
+  return absl::OkStatus();
+}
+
+absl::Status GrowableArray::Grow(size_t bytes) {
+  const size_t before = committed();
+  if (bytes <= before) return absl::OkStatus();
+  if (bytes > max_bytes_) {
+    return absl::ResourceExhaustedError(absl::StrCat("index capacity of ", max_bytes_, " bytes an array is used up"));
+  }
+  const size_t target = RoundUp(bytes, bytes <= kHugePage ? kSmallStep : kHugePage);
+  if (mprotect(data_ + before, target - before, PROT_READ | PROT_WRITE) != 0) {
+    return absl::ResourceExhaustedError(absl::StrCat("no memory to grow an index array to ", target, " bytes"));
+  }
+  // Advice only: without transparent huge pages everything works on small ones.
+  if (target > kHugePage) madvise(data_ + before, target - before, MADV_HUGEPAGE);
+  committed_.store(target, std::memory_order_relaxed);
+  return absl::OkStatus();
+}
+
+}  // namespace alcove::ann

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "absl/status/status.h"
+
+namespace alcove::ann {
+
+// Bytes that grow without moving: address space for the largest size is reserved at once, memory is committed in steps
+// as it is needed (64 KiB, then 2 MiB on huge pages where the system offers them). New bytes are zero.
+//
+// Thread safety: data() is constant after Reserve(). Grow() needs outside locking; bytes below a size that was passed
+// to a finished Grow() may be used by any thread.
+class GrowableArray {
+ public:
+  GrowableArray() = default;
+  GrowableArray(const GrowableArray&) = delete;
+  GrowableArray& operator=(const GrowableArray&) = delete;
+  ~GrowableArray();
+
+  // RESOURCE_EXHAUSTED when the address space cannot be had. Called once.
+  absl::Status Reserve(size_t max_bytes);
+  // Makes the first `bytes` usable. RESOURCE_EXHAUSTED past max_bytes or without memory.
+  absl::Status Grow(size_t bytes);
+
+  uint8_t* data() const { return data_; }
+  size_t committed() const { return committed_.load(std::memory_order_relaxed); }
+
+  template <typename T>
+  T* as() const {
+    return reinterpret_cast<T*>(data_);
+  }
+
+ private:
+  uint8_t* mapping_ = nullptr;
+  size_t mapping_bytes_ = 0;
+  uint8_t* data_ = nullptr;
+  size_t max_bytes_ = 0;
+  std::atomic<size_t> committed_{0};
+};
+
+}  // namespace alcove::ann

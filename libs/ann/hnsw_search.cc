@@ -1,0 +1,151 @@
+// How a query becomes an answer: choose a strategy, traverse on codes, rank on vectors.
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "libs/ann/exact_scan.h"
+#include "libs/ann/hnsw_index.h"
+#include "libs/ann/top_k.h"
+#include "libs/ann/validate.h"
+#include "libs/common/status.h"
+
+namespace alcove::ann {
+namespace {
+
+// Up to this many rows a scan beats any graph.
+constexpr size_t kScanRows = 256;
+
+// Rows that match, by asking a fixed sample of them when the filter does not know.
+double MatchingRows(const RowFilter& filter, const RowTable& rows) {
+  const double known = filter.EstimatedCount();
+  if (known >= 0) return std::min(known, static_cast<double>(rows.live()));
+  constexpr size_t kSample = 512;
+  const size_t end = rows.rows();
+  const size_t step = std::max<size_t>(1, end / kSample);
+  size_t asked = 0, matched = 0;
+  for (size_t row = step / 2; row < end; row += step) {
+    ++asked;
+    if (rows.NodeOf(static_cast<RowId>(row)) != kNoNode && filter.Matches(static_cast<RowId>(row))) ++matched;
+  }
+  return asked == 0 ? 0 : static_cast<double>(end) * static_cast<double>(matched) / static_cast<double>(asked);
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<Neighbor>> HnswIndex::Search(absl::Span<const float> query,
+                                                        const SearchParams& params) const {
+  ALCOVE_RETURN_IF_ERROR(CheckParams(params));
+  ALCOVE_RETURN_IF_ERROR(CheckQuery(query, dim(), metric()));
+  const EpochDomain::Pin pin = epochs_.Enter();
+  const Graph& graph = *graph_.load(std::memory_order_seq_cst);
+  Scratch& scratch = ScratchOf(pin);
+  graph.store().Prepare(query.data(), scratch.query);
+  return SearchPinned(graph, params, scratch);
+}
+
+absl::StatusOr<std::vector<std::vector<Neighbor>>> HnswIndex::SearchBatch(absl::Span<const float> queries,
+                                                                          const SearchParams& params) const {
+  if (queries.size() % dim() != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a batch of ", queries.size(), " values is not a multiple of the dimension ", dim()));
+  }
+  std::vector<std::vector<Neighbor>> out;
+  out.reserve(queries.size() / dim());
+  for (size_t at = 0; at < queries.size(); at += dim()) {
+    ALCOVE_ASSIGN_OR_RETURN(out.emplace_back(), Search(queries.subspan(at, dim()), params));
+  }
+  return out;
+}
+
+absl::StatusOr<std::vector<Neighbor>> HnswIndex::SearchPinned(const Graph& graph, const SearchParams& params,
+                                                              Scratch& scratch) const {
+  const Graph::Entry entry = graph.entry();
+  if (params.exact || graph.rows().live() <= kScanRows || entry.node == kNoNode) {
+    return ExactScan(graph.store(), graph.rows(), scratch.query, params);
+  }
+  if (params.filter != nullptr) return SearchWithFilter(graph, params, scratch);
+
+  const Near start = graph.Descend(scratch, entry, 0);
+  const size_t wanted = std::min(params.k, graph.rows().live());
+  for (size_t ef = std::max(params.ef, params.k);; ef *= 4) {
+    if (!graph.SearchLayer(scratch, start, 0, ef, params.stop)) {
+      return absl::CancelledError("search stopped by its caller");
+    }
+    scratch.nodes.clear();
+    for (size_t i = 0; i < scratch.pool.size(); ++i) scratch.nodes.push_back(scratch.pool[i].node());
+    std::vector<Neighbor> found = Rank(graph, params, scratch.query, scratch.nodes);
+    // Tombstones took places of the pool: look wider, once there is anything left to find.
+    if (found.size() >= wanted || scratch.pool.size() < ef || graph.rows().dead() == 0) return found;
+  }
+}
+
+std::vector<Neighbor> HnswIndex::Rank(const Graph& graph, const SearchParams& params, const PreparedQuery& query,
+                                      absl::Span<const NodeId> candidates) const {
+  const NodeStore& store = graph.store();
+  const RowTable& rows = graph.rows();
+  const size_t first = store.refines()
+                           ? std::max(params.rerank > 0 ? params.rerank : std::max<size_t>(2 * params.k, 20), params.k)
+                           : params.k;
+  std::vector<Neighbor> ranked;
+  float scores[NodeStore::kBatch];
+  // Usually one round; more only when some of the best candidates turn out to be tombstones.
+  for (size_t done = 0, goal = std::min(first, candidates.size());;) {
+    while (done < goal) {
+      const size_t count = std::min(NodeStore::kBatch, goal - done);
+      const NodeId* const nodes = candidates.data() + done;
+      for (size_t i = 0; i < count; ++i) store.PrefetchVector(nodes[i]);
+      store.Score(query, nodes, count, scores);
+      for (size_t i = 0; i < count; ++i) {
+        const RowId row = rows.RowOf(nodes[i]);
+        NodeId now = rows.NodeOf(row);
+        if (now == kNoNode) continue;
+        // Updated in mid-search: the row counts with its new vector.
+        if (now != nodes[i]) store.Score(query, &now, 1, &scores[i]);
+        ranked.push_back({row, scores[i]});
+      }
+      done += count;
+    }
+    if (ranked.size() >= params.k || done == candidates.size()) break;
+    goal = std::min(candidates.size(), done + first);
+  }
+  std::sort(ranked.begin(), ranked.end(), TopK::Better);
+  // A row and its replacement may both have been found.
+  size_t kept = 0;
+  for (size_t i = 0; i < ranked.size() && kept < params.k; ++i) {
+    const bool twice = std::any_of(ranked.begin(), ranked.begin() + static_cast<ptrdiff_t>(kept),
+                                   [&](const Neighbor& n) { return n.row == ranked[i].row; });
+    if (!twice) ranked[kept++] = ranked[i];
+  }
+  ranked.resize(kept);
+  return ranked;
+}
+
+absl::StatusOr<std::vector<Neighbor>> HnswIndex::SearchWithFilter(const Graph& graph, const SearchParams& params,
+                                                                  Scratch& scratch) const {
+  const size_t live = graph.rows().live();
+  const double matching = MatchingRows(*params.filter, graph.rows());
+  const size_t ef = std::max(params.ef, params.k);
+  // Costs in compared vectors: the traversal meets about m new nodes for each of the ef matching ones it needs, and
+  // 1 / selectivity times as many in all; a scan compares each match once, on vectors that cost about twice a code.
+  const double visits =
+      static_cast<double>(ef) * static_cast<double>(options_.m) * static_cast<double>(live) / std::max(1.0, matching);
+  const double budget = std::min(static_cast<double>(live), visits);
+  if (2 * matching <= budget || matching <= static_cast<double>(params.k)) {
+    return ExactScan(graph.store(), graph.rows(), scratch.query, params);
+  }
+  const Near start = graph.Descend(scratch, graph.entry(), 0);
+  std::vector<Near> found;
+  if (!graph.SearchFiltered(scratch, start, ef, *params.filter, static_cast<size_t>(4 * budget) + 1024, params.stop,
+                            found)) {
+    return absl::CancelledError("search stopped by its caller");
+  }
+  // The estimate was wrong, or the matches lie where the graph does not lead: the scan is certain.
+  if (found.size() < std::min<size_t>(ef, static_cast<size_t>(matching))) {
+    return ExactScan(graph.store(), graph.rows(), scratch.query, params);
+  }
+  scratch.nodes.clear();
+  for (const Near& near : found) scratch.nodes.push_back(near.node);
+  return Rank(graph, params, scratch.query, scratch.nodes);
+}
+
+}  // namespace alcove::ann

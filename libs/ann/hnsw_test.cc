@@ -1,0 +1,172 @@
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "libs/ann/index.h"
+#include "libs/ann/test_data.h"
+
+namespace alcove::ann {
+namespace {
+
+constexpr size_t kDim = 48;
+constexpr size_t kCount = 3000;
+
+struct Config {
+  Metric metric;
+  Storage codes, vectors;
+  double recall;
+};
+
+std::string Name(const testing::TestParamInfo<Config>& info) {
+  const char* metrics[] = {"", "Cosine", "Dot", "L2"};
+  const char* storages[] = {"None", "F32", "F16", "Int8", "Int4"};
+  return std::string(metrics[static_cast<int>(info.param.metric)]) + "Codes" +
+         storages[static_cast<int>(info.param.codes)] + "Vectors" + storages[static_cast<int>(info.param.vectors)];
+}
+
+class HnswOf : public testing::TestWithParam<Config> {
+ protected:
+  void SetUp() override {
+    auto made = MakeHnswIndex({.dim = kDim,
+                               .metric = GetParam().metric,
+                               .m = 12,
+                               .ef_construction = 80,
+                               .codes = GetParam().codes,
+                               .vectors = GetParam().vectors,
+                               .max_threads = 2,
+                               .max_rows = 1 << 20});
+    ASSERT_TRUE(made.ok()) << made.status();
+    index_ = *std::move(made);
+    oracle_ = *MakeFlatIndex({.dim = kDim, .metric = GetParam().metric});
+  }
+  void Fill(size_t count, uint32_t seed = 1) {
+    data_ = Clustered(count, kDim, seed);
+    ASSERT_TRUE(index_->AddBatch(Sequence(count), data_).ok());
+    ASSERT_TRUE(oracle_->AddBatch(Sequence(count), data_).ok());
+  }
+  std::unique_ptr<VectorIndex> index_, oracle_;
+  std::vector<float> data_;
+};
+
+TEST_P(HnswOf, FindsWhatTheFlatIndexFinds) {
+  Fill(kCount);
+  EXPECT_EQ(index_->size(), kCount);
+  const auto queries = Clustered(100, kDim, 7);
+  EXPECT_GE(Recall(*index_, *oracle_, queries, {.k = 10, .ef = 120, .rerank = 60}), GetParam().recall);
+}
+
+TEST_P(HnswOf, ScoresNearlyAsTheFlatIndexDoes) {
+  Fill(600);
+  const auto query = Clustered(1, kDim, 8);
+  const auto got = index_->Search(query, {.k = 5, .ef = 100});
+  ASSERT_TRUE(got.ok());
+  std::vector<RowId> rows;
+  for (const Neighbor& n : *got) rows.push_back(n.row);
+  const auto want = oracle_->Score(query, rows);
+  ASSERT_TRUE(want.ok());
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const float size = GetParam().metric == Metric::kCosine ? 1 : 50;
+    EXPECT_NEAR((*got)[i].score, (*want)[i].score, GetParam().vectors == Storage::kNone ? 0.12 * size : 0.01 * size);
+  }
+  const auto scored = index_->Score(query, rows);
+  ASSERT_TRUE(scored.ok());
+  for (size_t i = 0; i < rows.size(); ++i) EXPECT_NEAR((*scored)[i].score, (*got)[i].score, 1e-3);
+}
+
+TEST_P(HnswOf, GivesVectorsBack) {
+  Fill(300);
+  for (size_t i = 0; i < 300; i += 37) {
+    const auto got = index_->Get(static_cast<RowId>(i));
+    ASSERT_TRUE(got.ok());
+    const auto want = Nth(data_, i, kDim);
+    if (GetParam().vectors == Storage::kF32) {
+      EXPECT_TRUE(std::equal(want.begin(), want.end(), got->begin()));
+      continue;
+    }
+    double error = 0, size = 0;
+    for (size_t d = 0; d < kDim; ++d) {
+      error += ((*got)[d] - want[d]) * ((*got)[d] - want[d]);
+      size += want[d] * want[d];
+    }
+    const double relative = GetParam().vectors == Storage::kF16                                          ? 0.001
+                            : GetParam().vectors == Storage::kInt8 || GetParam().codes == Storage::kInt8 ? 0.03
+                                                                                                         : 0.2;
+    EXPECT_LT(std::sqrt(error / size), relative);
+  }
+}
+
+TEST_P(HnswOf, KeepsItsRecallThroughChurn) {
+  Fill(kCount);
+  const auto fresh_data = Clustered(kCount, kDim, 55);
+  // Half the rows leave, a quarter come back with other vectors, a quarter are updated in place.
+  for (RowId row = 0; row < kCount; ++row) {
+    if (row % 4 == 0 || row % 4 == 1) {
+      ASSERT_TRUE(index_->Remove(row).ok());
+    }
+    if (row % 4 == 1) {
+      ASSERT_TRUE(index_->Add(row, Nth(fresh_data, row, kDim)).ok());
+    }
+    if (row % 4 == 2) {
+      ASSERT_TRUE(index_->Update(row, Nth(fresh_data, row, kDim)).ok());
+    }
+  }
+  EXPECT_EQ(index_->size(), oracle_->size());
+  const auto before = std::move(index_);
+  SetUp();
+  for (RowId row = 0; row < kCount; ++row) {
+    const auto vector = before->Get(row);
+    EXPECT_EQ(vector.ok(), row % 4 != 0);
+    if (!vector.ok()) continue;
+    ASSERT_TRUE(index_->Add(row, *vector).ok());
+    ASSERT_TRUE(oracle_->Add(row, *vector).ok());
+  }
+  EXPECT_EQ(before->size(), index_->size());
+  const auto queries = Clustered(200, kDim, 7);
+  const SearchParams params{.k = 10, .ef = 100, .rerank = 60};
+  const double fresh = Recall(*index_, *oracle_, queries, params);
+  EXPECT_GE(Recall(*before, *oracle_, queries, params), fresh - 0.015);
+  ASSERT_TRUE(before->Optimize().ok());
+  EXPECT_EQ(before->size(), oracle_->size());
+  EXPECT_GE(Recall(*before, *oracle_, queries, params), fresh - 0.015);
+  ASSERT_TRUE(before->Add(4, Nth(fresh_data, 4, kDim)).ok());
+  if (GetParam().metric == Metric::kDot) return;
+  EXPECT_EQ(before->Search(Nth(fresh_data, 4, kDim), {.k = 1})->front().row, 4u);
+}
+
+TEST_P(HnswOf, SurvivesASnapshotWithTombstones) {
+  Fill(800);
+  for (RowId row = 0; row < 90; ++row) ASSERT_TRUE(index_->Remove(row).ok());
+  StringSink sink;
+  ASSERT_TRUE(index_->SaveTo(sink).ok());
+  StringSource source(sink.data);
+  auto loaded = LoadIndex(source);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ((*loaded)->size(), index_->size());
+  const auto queries = Clustered(20, kDim, 7);
+  for (size_t i = 0; i < 20; ++i) {
+    const SearchParams params{.k = 10, .ef = 50};
+    EXPECT_EQ(*(*loaded)->Search(Nth(queries, i, kDim), params), *index_->Search(Nth(queries, i, kDim), params));
+  }
+  for (RowId row = 0; row < 90; ++row) ASSERT_TRUE((*loaded)->Add(row, Nth(data_, row, kDim)).ok());
+  EXPECT_EQ((*loaded)->size(), 800u);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, HnswOf,
+                         testing::Values(Config{Metric::kCosine, Storage::kNone, Storage::kF32, 0.98},
+                                         Config{Metric::kCosine, Storage::kInt8, Storage::kF32, 0.98},
+                                         Config{Metric::kCosine, Storage::kInt4, Storage::kF16, 0.98},
+                                         Config{Metric::kCosine, Storage::kInt4, Storage::kInt8, 0.95},
+                                         Config{Metric::kCosine, Storage::kInt8, Storage::kNone, 0.93},
+                                         Config{Metric::kDot, Storage::kInt8, Storage::kF32, 0.95},
+                                         Config{Metric::kL2, Storage::kNone, Storage::kF16, 0.98},
+                                         Config{Metric::kL2, Storage::kInt8, Storage::kF32, 0.98},
+                                         Config{Metric::kL2, Storage::kInt4, Storage::kF16, 0.97}),
+                         Name);
+
+}  // namespace
+}  // namespace alcove::ann

@@ -1,0 +1,115 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "libs/ann/growable_array.h"
+#include "libs/ann/index.h"
+#include "libs/common/memory.h"
+#include "libs/simd/kernels.h"
+#include "libs/simd/rotation.h"
+
+namespace alcove::ann {
+
+// Position of a vector inside an index. Unlike rows, nodes are never overwritten while a search may read them.
+using NodeId = uint32_t;
+inline constexpr NodeId kNoNode = ~NodeId{0};
+
+// What is kept of each vector; see Storage. Valid: codes kNone with vectors kF32 or kF16; codes kInt8 with vectors
+// kNone, kF16 or kF32; codes kInt4 with any of these or kInt8, which then holds the 4 bits that the codes leave off.
+struct StoreLayout {
+  size_t dim = 0;
+  Metric metric = Metric::kCosine;
+  Storage codes = Storage::kNone;
+  Storage vectors = Storage::kF32;
+  uint64_t seed = 1;  // of the rotation applied before quantising
+};
+
+// A query in every form the distance kernels want. Reused between searches; one thread at a time.
+struct PreparedQuery {
+  AlignedBuffer<float> raw;      // [dim]
+  AlignedBuffer<float> rotated;  // [padded]
+  AlignedBuffer<int8_t> values;  // [padded], `rotated` in 8 bits
+  float squared_norm = 0;
+  float code_scale = 0;  // inner product with a code = code_scale * scale[node] * (sum - offset)
+  float offset = 0;
+  float residual_offset = 0;
+  float weight = 0;  // distance = self - weight * scale[node] * (sum - offset) (+ squared norm of the node under kL2)
+  float self = 0;
+};
+
+// The vectors of an index, by node: codes for the traversal, vectors for the final order.
+//
+// Distances are smaller for better matches and comparable only within one index: minus the inner product of the
+// directions (kCosine) or vectors (kDot), or the squared Euclidean distance.
+//
+// Thread safety: Grow needs outside locking; Write of a node happens before that node is handed to any reader;
+// everything else is const.
+class NodeStore {
+ public:
+  static absl::StatusOr<std::unique_ptr<NodeStore>> Make(const StoreLayout& layout, size_t max_nodes);
+
+  const StoreLayout& layout() const { return layout_; }
+  absl::Status Grow(size_t nodes);
+
+  // Encodes vector[dim] as `node`. `scratch` is overwritten.
+  void Write(NodeId node, const float* vector, PreparedQuery& scratch);
+  // The caller's vector, or what the storage kept of it, into out[dim].
+  void Read(NodeId node, float* out) const;
+
+  void Prepare(const float* query, PreparedQuery& out) const;
+  // A query that stands for a stored node, from its codes (its vector when there are none).
+  void PrepareNode(NodeId node, PreparedQuery& out) const;
+
+  // out[i] = distance of nodes[i] by codes. count <= kBatch.
+  static constexpr size_t kBatch = 256;
+  void Estimate(const PreparedQuery& query, const NodeId* nodes, size_t count, float* out) const;
+  // out[i] = score (see Metric) of nodes[i] by the stored vectors. count <= kBatch.
+  void Score(const PreparedQuery& query, const NodeId* nodes, size_t count, float* out) const;
+  // Score as a distance, comparable with Estimate.
+  void Refine(const PreparedQuery& query, const NodeId* nodes, size_t count, float* out) const;
+  // Whether Score is more exact than Estimate.
+  bool refines() const { return layout_.codes != Storage::kNone && layout_.vectors != Storage::kNone; }
+
+  void PrefetchCode(NodeId node) const {
+    const uint8_t* at = traversal_base_ + size_t{node} * traversal_stride_;
+    for (size_t i = 0; i < prefetch_bytes_; i += 64) __builtin_prefetch(at + i, 0, 3);
+    __builtin_prefetch(scales_.as<float>() + node, 0, 3);
+  }
+  void PrefetchVector(NodeId node) const {
+    const uint8_t* at = vectors_.data() + size_t{node} * vector_stride_;
+    for (size_t i = 0; i < vector_stride_; i += 64) __builtin_prefetch(at + i, 0, 2);
+  }
+
+  size_t vector_bytes() const { return vectors_.committed() + norms_.committed() + residual_scales_.committed(); }
+  size_t code_bytes() const { return codes_.committed() + scales_.committed(); }
+
+  // One array of the store, as a snapshot keeps it: `stride` bytes a node.
+  struct Column {
+    uint32_t id;
+    uint8_t* data;
+    size_t stride;
+  };
+  std::vector<Column> columns() const;
+
+ private:
+  NodeStore(const StoreLayout& layout, size_t max_nodes);
+  void EncodeDirection(NodeId node, const float* vector, float norm, PreparedQuery& scratch);
+
+  const StoreLayout layout_;
+  const simd::Kernels& kernels_;
+  const simd::Rotation rotation_;
+  const size_t max_nodes_;
+  size_t code_stride_ = 0;
+  size_t vector_stride_ = 0;
+  GrowableArray codes_, scales_, norms_, vectors_, residual_scales_;
+  const uint8_t* traversal_base_ = nullptr;
+  size_t traversal_stride_ = 0;
+  size_t prefetch_bytes_ = 0;
+};
+
+}  // namespace alcove::ann
