@@ -5,8 +5,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
-
-#include "absl/container/inlined_vector.h"
+#include <vector>
 
 namespace alcove::gateway {
 
@@ -69,7 +68,7 @@ class HeaderList {
     bool sensitive;
   };
   std::string bytes_;
-  absl::InlinedVector<Entry, 16> entries_;
+  std::vector<Entry> entries_;
 };
 
 }  // namespace alcove::gateway

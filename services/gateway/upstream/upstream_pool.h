@@ -85,8 +85,6 @@ class UpstreamPool {
 
  private:
   friend class Endpoint;
-  void ScheduleChecks();
-
   Loop& loop_;
   UpstreamOptions options_;
   std::vector<std::unique_ptr<Endpoint>> endpoints_;
@@ -95,6 +93,7 @@ class UpstreamPool {
   std::unique_ptr<Balancer> balancer_;
   RetryBudget retry_budget_;
   bool started_ = false;
+  bool stopped_ = false;
 };
 
 // The upstreams of one loop, by name.

@@ -1,0 +1,110 @@
+#include "services/gateway/upstream/call_metadata.h"
+
+#include <nghttp2/nghttp2.h>
+
+#include "absl/strings/str_cat.h"
+#include "services/gateway/net/views.h"
+
+namespace alcove::gateway {
+namespace {
+
+void AppendHex(uint64_t value, std::string& out) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  char text[16];
+  for (int i = 15; i >= 0; --i, value >>= 4) text[i] = kDigits[value & 15];
+  out.append(text, sizeof(text));
+}
+
+}  // namespace
+
+void StartGrpcHead(std::string_view path, std::string_view authority, std::string_view content_type, HeaderList& head) {
+  head.AddLower(":method", "POST");
+  head.AddLower(":scheme", "http");
+  head.AddLower(":path", path);
+  head.AddLower(":authority", authority);
+  head.AddLower("te", "trailers");
+  head.AddLower("content-type", content_type);
+}
+
+bool ForwardableRequestField(std::string_view name) {
+  // By first letter, because most fields of most requests are settled by it.
+  switch (name.empty() ? '\0' : name[0]) {
+    case 'a': return name != "authorization";
+    case 'c': return name != "content-type" && name != "connection" && name != "cookie" && name != "content-length";
+    case 'e': return name != "expect";
+    case 'g': return name != "grpc-timeout" && name != "grpc-previous-rpc-attempts";
+    case 'h': return name != "host";
+    case 'k': return name != "keep-alive";
+    case 'p': return name.substr(0, 6) != "proxy-";
+    case 't': return name != "te" && name != "traceparent" && name != "transfer-encoding" && name != "trailer";
+    case 'u': return name != "upgrade";
+    case 'x': return name.substr(0, 9) != "x-alcove-" && name != "x-api-key";
+    default: return !name.empty();
+  }
+}
+
+bool ForwardableResponseField(std::string_view name) {
+  switch (name.empty() ? '\0' : name[0]) {
+    case 'c': return name != "connection" && name != "content-length";
+    case 'k': return name != "keep-alive";
+    case 'p': return name != "proxy-connection";
+    case 't': return name != "transfer-encoding";
+    case 'u': return name != "upgrade";
+    case 'x': return name.substr(0, 9) != "x-alcove-";
+    default: return !name.empty();
+  }
+}
+
+bool LooksLikeTraceparent(std::string_view v) {
+  if (v.size() != 55 || v[0] != '0' || v[1] != '0' || v[2] != '-' || v[35] != '-' || v[52] != '-') return false;
+  bool trace_zero = true;
+  bool span_zero = true;
+  for (size_t i = 3; i < v.size(); ++i) {
+    if (i == 35 || i == 52) continue;
+    const char c = v[i];
+    if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))) return false;
+    if (c != '0' && i < 35) trace_zero = false;
+    if (c != '0' && i > 35 && i < 52) span_zero = false;
+  }
+  return !trace_zero && !span_zero;
+}
+
+void AppendRandomId(Loop& loop, std::string& out) {
+  AppendHex(loop.Random(), out);
+  AppendHex(loop.Random(), out);
+}
+
+void AppendNewTraceparent(Loop& loop, std::string& out) {
+  out.append("00-");
+  AppendHex(loop.Random() | 1, out);
+  AppendHex(loop.Random(), out);
+  out.push_back('-');
+  AppendHex(loop.Random() | 1, out);
+  out.append("-00");
+}
+
+absl::Status StatusFromClose(const UpstreamHandler::Close& close, std::string_view service, std::string_view endpoint) {
+  const std::string who = absl::StrCat(AbslView(service), " at ", AbslView(endpoint));
+  if (close.connection_lost) {
+    return absl::UnavailableError(
+        absl::StrCat(who, close.unprocessed ? " could not be reached: " : " went away: ", AbslView(close.reason)));
+  }
+  const absl::string_view code = nghttp2_http2_strerror(close.error_code);
+  // The mapping of the gRPC over HTTP/2 specification, "Errors".
+  switch (close.error_code) {
+    case NGHTTP2_NO_ERROR:
+    case NGHTTP2_PROTOCOL_ERROR:
+    case NGHTTP2_INTERNAL_ERROR:
+    case NGHTTP2_FLOW_CONTROL_ERROR:
+    case NGHTTP2_FRAME_SIZE_ERROR:
+    case NGHTTP2_COMPRESSION_ERROR: return absl::InternalError(absl::StrCat(who, " reset the stream: ", code));
+    case NGHTTP2_REFUSED_STREAM: return absl::UnavailableError(absl::StrCat(who, " refused the stream"));
+    case NGHTTP2_CANCEL: return absl::CancelledError(absl::StrCat(who, " cancelled the call"));
+    case NGHTTP2_ENHANCE_YOUR_CALM:
+      return absl::ResourceExhaustedError(absl::StrCat(who, " asks for fewer requests: ", code));
+    case NGHTTP2_INADEQUATE_SECURITY: return absl::PermissionDeniedError(absl::StrCat(who, ": ", code));
+    default: return absl::UnknownError(absl::StrCat(who, " reset the stream: ", code));
+  }
+}
+
+}  // namespace alcove::gateway

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "services/gateway/net/header_list.h"
+#include "services/gateway/net/loop.h"
+#include "services/gateway/upstream/upstream_stream.h"
+
+namespace alcove::gateway {
+
+// Begins a gRPC request head: pseudo headers, content type, te.
+void StartGrpcHead(std::string_view path, std::string_view authority, std::string_view content_type, HeaderList& head);
+
+// Whether a client's request field may be passed on to a backend: not hop-by-hop, not a credential, not one that only
+// the gateway may set.
+bool ForwardableRequestField(std::string_view lower_name);
+// Whether a backend's response field may be passed on to a client.
+bool ForwardableResponseField(std::string_view lower_name);
+
+// A well-formed traceparent, judged by its shape alone.
+bool LooksLikeTraceparent(std::string_view value);
+
+// 32 lower-case hex digits for a request id; 55 characters of a new, unsampled traceparent.
+void AppendRandomId(Loop& loop, std::string& out);
+void AppendNewTraceparent(Loop& loop, std::string& out);
+
+// What a caller must be told when a stream ended without gRPC status.
+absl::Status StatusFromClose(const UpstreamHandler::Close& close, std::string_view service, std::string_view endpoint);
+
+}  // namespace alcove::gateway

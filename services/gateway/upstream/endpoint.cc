@@ -1,0 +1,232 @@
+#include "services/gateway/upstream/endpoint.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "libs/common/net_address.h"
+#include "services/gateway/net/views.h"
+#include "services/gateway/upstream/health_probe.h"
+
+namespace alcove::gateway {
+namespace {
+constexpr size_t kUpstreamReadBuffer = 64 * 1024;
+using asio::ip::tcp;
+}  // namespace
+
+Endpoint::Endpoint(UpstreamPool& pool, std::string address)
+    : pool_(pool),
+      loop_(pool.loop()),
+      address_(std::move(address)),
+      resolver_(pool.loop().io()),
+      health_(pool.options().health),
+      breaker_(pool.options().breaker),
+      limit_(pool.options().max_in_flight_per_endpoint) {}
+
+Endpoint::~Endpoint() {
+  Stop();
+  *alive_ = false;
+}
+
+void Endpoint::Start() {
+  started_ = true;
+  EnsureClient();
+  if (pool_.options().active_health) {
+    probe_ = std::make_unique<HealthProbe>(*this);
+    loop_.timers().Arm(check_timer_, Loop::NowNs() + absl::ToInt64Nanoseconds(pool_.options().health.interval));
+  }
+}
+
+void Endpoint::Stop() {
+  started_ = false;
+  probe_.reset();
+  loop_.timers().Cancel(reconnect_timer_);
+  loop_.timers().Cancel(check_timer_);
+  const absl::Status why = absl::CancelledError("the upstream is stopping");
+  if (client_ != nullptr) {
+    draining_.push_back(connection_);
+    client_ = nullptr;
+    connection_.reset();
+  }
+  for (const std::weak_ptr<Connection>& weak : std::exchange(draining_, {})) {
+    if (const std::shared_ptr<Connection> connection = weak.lock()) {
+      auto& client = static_cast<Http2Client&>(connection->protocol());
+      client.DetachOwner();
+      client.Abandon(why);
+      connection->Close(why);
+    }
+  }
+}
+
+void Endpoint::Retire() {
+  retired_ = true;
+  started_ = false;
+  probe_.reset();
+  loop_.timers().Cancel(reconnect_timer_);
+  loop_.timers().Cancel(check_timer_);
+  if (client_ != nullptr) {
+    client_->BeginDrain();
+    draining_.push_back(connection_);
+    client_ = nullptr;
+    connection_.reset();
+  }
+}
+
+void Endpoint::EnsureClient() {
+  if (client_ != nullptr) return;
+  auto client = std::make_unique<Http2Client>(loop_, this, pool_.options());
+  client_ = client.get();
+  Connection::Options options;
+  options.read_buffer = kUpstreamReadBuffer;
+  connection_ = std::make_shared<Connection>(loop_, tcp::socket(loop_.io()), std::move(client), options);
+  Resolve();
+}
+
+void Endpoint::Resolve() {
+  const absl::StatusOr<HostPort> target = ParseHostPort(address_);
+  if (!target.ok()) {
+    connection_->Close(target.status());
+    return;
+  }
+  boost::system::error_code error;
+  const auto literal = asio::ip::make_address(target->host, error);
+  if (!error) {
+    ConnectTo(tcp::endpoint(literal, target->port));
+    return;
+  }
+  resolver_.async_resolve(
+      target->host, std::to_string(target->port),
+      [this, alive = alive_, connection = connection_](const boost::system::error_code& failure,
+                                                       const tcp::resolver::results_type& results) {
+        if (!*alive || connection != connection_) return;
+        if (failure || results.empty()) {
+          connection->Close(absl::UnavailableError(absl::StrCat("cannot resolve ", address_, ": ", failure.message())));
+          return;
+        }
+        // Attempts take turns over the addresses of the name.
+        auto it = results.begin();
+        std::advance(it, connect_failures_ % results.size());
+        ConnectTo(it->endpoint());
+      });
+}
+
+void Endpoint::ConnectTo(const tcp::endpoint& endpoint) {
+  connection_->Connect(endpoint, pool_.options().connect_timeout);
+}
+
+UpstreamStream* Endpoint::NewStream(UpstreamHandler* handler) {
+  EnsureClient();
+  return client_->NewStream(handler);
+}
+
+void Endpoint::OnClientConnected(Http2Client* client) {
+  if (client != client_) return;
+  connect_failures_ = 0;
+  last_error_.clear();
+  // The first check tells sooner than the interval would whether what answers is healthy.
+  if (probe_ != nullptr) loop_.timers().Arm(check_timer_, 0);
+}
+
+void Endpoint::OnClientDraining(Http2Client* client) {
+  if (client != client_) return;
+  std::erase_if(draining_, [](const std::weak_ptr<Connection>& weak) { return weak.expired(); });
+  draining_.push_back(connection_);
+  client_ = nullptr;
+  connection_.reset();
+}
+
+void Endpoint::OnClientGone(Http2Client* client, const absl::Status& why) {
+  if (client != client_) return;
+  client_ = nullptr;
+  connection_.reset();
+  last_error_ = std::string(StdView(why.message()));
+  if (!started_) return;
+  const UpstreamOptions& options = pool_.options();
+  absl::Duration wait = options.backoff_base;
+  for (uint32_t i = 0; i < connect_failures_ && wait < options.backoff_max; ++i) wait *= 2;
+  wait = std::min(wait, options.backoff_max);
+  ++connect_failures_;
+  // Jitter spreads the gateways of a cluster over the second half of the wait.
+  const double fraction = 0.5 + 0.5 * static_cast<double>(loop_.Random() >> 11) * 0x1p-53;
+  retry_at_ns_ = Loop::NowNs() + absl::ToInt64Nanoseconds(wait * fraction);
+  loop_.timers().Arm(reconnect_timer_, retry_at_ns_);
+}
+
+void Endpoint::OnReconnectTimer() {
+  if (started_) EnsureClient();
+}
+
+void Endpoint::OnCheckTimer() {
+  if (!started_ || probe_ == nullptr) return;
+  const absl::Duration interval = pool_.options().health.interval;
+  loop_.timers().Arm(check_timer_, Loop::NowNs() + absl::ToInt64Nanoseconds(interval));
+  if (probe_->running()) return;
+  if (client_ == nullptr && Loop::NowNs() < retry_at_ns_) {
+    OnCheckDone(false, last_error_);
+  } else {
+    probe_->Begin();
+  }
+}
+
+void Endpoint::OnCheckDone(bool passed, std::string_view why) {
+  health_.OnCheck(passed, Loop::NowNs());
+  if (!passed) last_error_ = std::string(why);
+}
+
+bool Endpoint::Available(int64_t now_ns) const {
+  if (retired_ || !health_.Healthy(now_ns) || !breaker_.CanAcquire(now_ns) || !limit_.HasRoom()) return false;
+  if (client_ == nullptr) return now_ns >= retry_at_ns_;
+  // Calls may wait for a first connection, but not for one that keeps failing.
+  return client_->connected() || connect_failures_ == 0;
+}
+
+bool Endpoint::Acquire(int64_t now_ns) {
+  if (!breaker_.Acquire(now_ns)) return false;
+  limit_.TryAcquire();
+  ++requests_;
+  return true;
+}
+
+void Endpoint::OnCallDone(CallResult result, int64_t latency_ns) {
+  limit_.Release();
+  const int64_t now = loop_.now_ns();
+  switch (result) {
+    case CallResult::kSuccess:
+      breaker_.OnSuccess(now);
+      health_.OnRequest(true, now);
+      latency_.Record(latency_ns, now);
+      return;
+    case CallResult::kFailure:
+      ++failures_;
+      breaker_.OnFailure(now);
+      health_.OnRequest(false, now);
+      return;
+    case CallResult::kAbandoned: breaker_.OnAbandoned(now); return;
+  }
+}
+
+EndpointView Endpoint::View(int64_t now_ns) const {
+  return {.in_flight = limit_.in_flight(), .latency_ewma_ns = latency_.value_ns(), .available = Available(now_ns)};
+}
+
+EndpointStatus Endpoint::Status(int64_t now_ns) const {
+  return {.address = address_,
+          .connected = connected(),
+          .healthy = health_.Healthy(now_ns),
+          .breaker = breaker_.state(now_ns),
+          .in_flight = limit_.in_flight(),
+          .requests = requests_,
+          .failures = failures_,
+          .latency_ewma_ms = latency_.value_ns() / 1e6,
+          .last_error = last_error_};
+}
+
+std::string Endpoint::Reason(int64_t now_ns) const {
+  if (!limit_.HasRoom()) return absl::StrCat(address_, ": ", limit_.in_flight(), " requests in flight");
+  if (!last_error_.empty()) return absl::StrCat(address_, ": ", last_error_);
+  if (!breaker_.CanAcquire(now_ns)) return absl::StrCat(address_, ": circuit open after repeated failures");
+  if (!health_.Healthy(now_ns)) return absl::StrCat(address_, ": set aside after failed requests");
+  return absl::StrCat(address_, ": not connected");
+}
+
+}  // namespace alcove::gateway

@@ -1,0 +1,100 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <boost/asio/ip/tcp.hpp>
+
+#include "services/gateway/net/loop.h"
+#include "services/gateway/policy/balancer.h"
+#include "services/gateway/policy/circuit_breaker.h"
+#include "services/gateway/policy/concurrency_limit.h"
+#include "services/gateway/policy/endpoint_health.h"
+#include "services/gateway/upstream/http2_client.h"
+#include "services/gateway/upstream/upstream_pool.h"
+
+namespace alcove::gateway {
+
+class HealthProbe;
+
+// How a call on an endpoint ended, as far as the endpoint is concerned.
+enum class CallResult : uint8_t {
+  kSuccess,    // it answered, whatever the answer
+  kFailure,    // it did not, or answered UNAVAILABLE
+  kAbandoned,  // the caller gave up; nothing is known
+};
+
+// One address of an upstream: its connection (made when needed, remade with backoff), and what is known of it.
+// Thread safety: the loop's own thread.
+class Endpoint final : public Http2Client::Owner {
+ public:
+  Endpoint(UpstreamPool& pool, std::string address);
+  ~Endpoint() override;
+
+  const std::string& address() const { return address_; }
+  UpstreamPool& pool() const { return pool_; }
+
+  // A stream on the current connection, or on one that is being made. Only after UpstreamPool::Pick chose this
+  // endpoint.
+  UpstreamStream* NewStream(UpstreamHandler* handler);
+  // Each Pick is followed by exactly one of these.
+  void OnCallDone(CallResult result, int64_t latency_ns);
+
+  void Start();
+  void Stop();
+  // No new calls; the connection closes when its streams have finished.
+  void Retire();
+
+  bool Available(int64_t now_ns) const;
+  bool Acquire(int64_t now_ns);
+  EndpointView View(int64_t now_ns) const;
+  EndpointStatus Status(int64_t now_ns) const;
+  // Why it is not available now, for error messages.
+  std::string Reason(int64_t now_ns) const;
+  bool AtLimit() const { return !limit_.HasRoom(); }
+  bool connected() const { return client_ != nullptr && client_->connected(); }
+  uint32_t in_flight() const { return limit_.in_flight(); }
+
+ private:
+  friend class HealthProbe;
+  void OnClientConnected(Http2Client* client) override;
+  void OnClientDraining(Http2Client* client) override;
+  void OnClientGone(Http2Client* client, const absl::Status& why) override;
+
+  void EnsureClient();
+  void Resolve();
+  void ConnectTo(const asio::ip::tcp::endpoint& endpoint);
+  void OnReconnectTimer();
+  void OnCheckTimer();
+  void OnCheckDone(bool passed, std::string_view why);
+
+  UpstreamPool& pool_;
+  Loop& loop_;
+  const std::string address_;
+  // Outlived by nothing: handlers in flight test it before they touch this object.
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  std::shared_ptr<Connection> connection_;
+  Http2Client* client_ = nullptr;  // the protocol of connection_
+  std::vector<std::weak_ptr<Connection>> draining_;
+  asio::ip::tcp::resolver resolver_;
+
+  EndpointHealth health_;
+  CircuitBreaker breaker_;
+  ConcurrencyLimit limit_;
+  PeakEwma latency_;
+  std::unique_ptr<HealthProbe> probe_;
+  uint64_t requests_ = 0;
+  uint64_t failures_ = 0;
+  uint32_t connect_failures_ = 0;
+  int64_t retry_at_ns_ = 0;  // no connection attempt before this
+  std::string last_error_;
+  bool started_ = false;
+  bool retired_ = false;
+  MemberTimer<Endpoint, &Endpoint::OnReconnectTimer> reconnect_timer_{this};
+  MemberTimer<Endpoint, &Endpoint::OnCheckTimer> check_timer_{this};
+};
+
+}  // namespace alcove::gateway
