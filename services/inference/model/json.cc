@@ -1,5 +1,9 @@
 #include "services/inference/model/json.h"
 
+#include <algorithm>
+
+#include <absl/strings/ascii.h>
+#include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 
 #include "libs/common/status.h"
@@ -8,7 +12,31 @@
 namespace alcove::inference {
 namespace {
 constexpr size_t kMaxDepth = 64;
+
+// simdjson refuses integers beyond 64 bits, and files that mean "no limit" hold 10^30 written out. Written as decimal
+// fractions they are read as doubles.
+std::string WithLongIntegersAsFractions(absl::string_view text) {
+  constexpr size_t kMostDigits = 18;
+  std::string out;
+  out.reserve(text.size() + 16);
+  for (size_t begin = 0, end = 0; begin < text.size(); begin = end) {
+    end = begin + 1;
+    if (text[begin] == '"') {
+      while (end < text.size() && text[end] != '"') end += text[end] == '\\' ? 2 : 1;
+      end = std::min(end + 1, text.size());
+    } else if (absl::ascii_isdigit(text[begin])) {
+      while (end < text.size() && (absl::ascii_isalnum(text[end]) || absl::StrContains(".+-", text[end]))) ++end;
+    }
+    const absl::string_view token = text.substr(begin, end - begin);
+    absl::StrAppend(&out, token);
+    if (token.size() > kMostDigits && std::all_of(token.begin(), token.end(), absl::ascii_isdigit)) {
+      out.append(".0");
+    }
+  }
+  return out;
 }
+
+}  // namespace
 
 absl::StatusOr<JsonDocument> JsonDocument::Parse(absl::string_view text, absl::string_view name) {
   JsonDocument document;
@@ -20,6 +48,10 @@ absl::StatusOr<JsonDocument> JsonDocument::Parse(absl::string_view text, absl::s
   simdjson::error_code error = document.parser_->allocate(std::max<size_t>(text.size(), 64), kMaxDepth);
   if (error == simdjson::SUCCESS) {
     error = document.parser_->parse(text.data(), text.size(), /*realloc_if_needed=*/true).get(document.root_);
+  }
+  if (error == simdjson::NUMBER_ERROR) {
+    const std::string rewritten = WithLongIntegersAsFractions(text);
+    error = document.parser_->parse(rewritten).get(document.root_);
   }
   if (error != simdjson::SUCCESS) {
     return absl::InvalidArgumentError(absl::StrCat(name, ": not valid JSON: ", simdjson::error_message(error)));
