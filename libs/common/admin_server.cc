@@ -7,10 +7,9 @@
 #include <utility>
 #include <vector>
 
-#include <absl/strings/ascii.h>
-#include <absl/strings/match.h>
+#include <absl/base/thread_annotations.h>
 #include <absl/strings/str_cat.h>
-#include <absl/strings/str_split.h>
+#include <absl/synchronization/mutex.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -62,6 +61,8 @@ struct AdminServer::Impl {
   std::atomic<bool> stopping{false};
   std::vector<Connection> connections;  // used by the thread only
   std::thread thread;
+  absl::Mutex pages_mu;
+  std::map<std::string, AdminPage> pages ABSL_GUARDED_BY(pages_mu);
 
   ~Impl() {
     stopping.store(true);
@@ -86,11 +87,10 @@ struct AdminServer::Impl {
       return {503, "text/plain; charset=utf-8", absl::StrCat("not ready: ", ready.message(), "\n")};
     }
     if (request.path == "/debug/config") return {200, "application/yaml; charset=utf-8", options.config_yaml};
-    if (const auto page = options.pages.find(request.path); page != options.pages.end()) {
-      return page->second(request.query);
-    }
+    absl::MutexLock lock(&pages_mu);
+    if (const auto page = pages.find(request.path); page != pages.end()) return page->second(request.query);
     std::string known = "not found; pages here: /metrics /health/live /health/ready /debug/config";
-    for (const auto& page : options.pages) absl::StrAppend(&known, " ", page.first);
+    for (const auto& page : pages) absl::StrAppend(&known, " ", page.first);
     return {404, "text/plain; charset=utf-8", known + "\n"};
   }
 
@@ -204,6 +204,7 @@ absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Start(AdminOptions opt
   auto impl = std::make_unique<Impl>();
   using Listener = std::pair<int, uint16_t>;
   ALCOVE_ASSIGN_OR_RETURN(const Listener listener, ListenTcp(listen_address, 64));
+  impl->pages = std::move(options.pages);
   impl->options = std::move(options);
   impl->listener = listener.first;
   impl->port = listener.second;
@@ -213,6 +214,11 @@ absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Start(AdminOptions opt
   if (impl->wake_fd < 0) return ErrnoStatus(errno, "cannot start the admin server");
   impl->thread = std::thread([raw = impl.get()] { raw->Run(); });
   return std::unique_ptr<AdminServer>(new AdminServer(std::move(impl)));
+}
+
+void AdminServer::AddPages(std::map<std::string, AdminPage> pages) {
+  absl::MutexLock lock(&impl_->pages_mu);
+  for (auto& [path, page] : pages) impl_->pages.insert_or_assign(path, std::move(page));
 }
 
 uint16_t AdminServer::port() const { return impl_->port; }

@@ -29,6 +29,8 @@ struct AdminReply {
   std::string body;
 };
 
+using AdminPage = std::function<AdminReply(absl::string_view query)>;
+
 struct AdminOptions {
   std::string listen = "127.0.0.1:0";  // host:port; port 0 picks one
   Registry* registry = &DefaultRegistry();
@@ -37,7 +39,7 @@ struct AdminOptions {
   // The body of /debug/config; secrets must be masked already.
   std::string config_yaml;
   // More GET pages by exact path; each is given the raw query text. Run on the server's thread and must not block.
-  std::map<std::string, std::function<AdminReply(absl::string_view query)>> pages;
+  std::map<std::string, AdminPage> pages;
 };
 
 class AdminServer {
@@ -46,6 +48,8 @@ class AdminServer {
   static absl::StatusOr<std::unique_ptr<AdminServer>> Start(AdminOptions options);
   // Closes every connection and joins the thread.
   ~AdminServer();
+  // More pages, also replacing ones already there. Thread safe.
+  void AddPages(std::map<std::string, AdminPage> pages);
   uint16_t port() const;
   // "127.0.0.1:9101", with the real port.
   std::string address() const;

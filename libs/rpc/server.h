@@ -13,8 +13,8 @@
 #include <absl/time/time.h>
 #include <grpcpp/server.h>
 
-#include "libs/common/shutdown.h"
 #include "libs/rpc/credentials.h"
+#include "libs/rpc/health.h"
 
 namespace alcove::rpc {
 
@@ -52,8 +52,8 @@ class Server {
 
  private:
   Server() = default;
-  std::vector<std::unique_ptr<grpc::Service>> own_services_;
-  std::vector<std::string> names_;
+  std::unique_ptr<HealthService> health_;
+  std::vector<std::unique_ptr<grpc::Service>> reflection_;
   std::unique_ptr<grpc::Server> server_;
   std::string address_;
   uint16_t port_ = 0;

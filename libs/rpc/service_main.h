@@ -62,7 +62,7 @@ class ServiceInstance {
   // No call runs any more: flush and close within the budget.
   virtual void Drain(const DrainBudget& budget) {}
   // More pages of the admin server, by path.
-  virtual std::map<std::string, std::function<AdminReply(absl::string_view query)>> AdminPages() { return {}; }
+  virtual std::map<std::string, AdminPage> AdminPages() { return {}; }
 };
 
 using BuildService = std::function<absl::StatusOr<std::unique_ptr<ServiceInstance>>(const ServiceHost& host)>;

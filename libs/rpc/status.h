@@ -12,7 +12,7 @@
 
 namespace alcove::rpc {
 
-// Messages are cut at 1 KiB and details at 4 KiB (violations are dropped from the end), so that a status always fits
+// Messages are cut at 1 KiB and details at 3 KiB (violations are dropped from the end), so that a status always fits
 // the 8 KiB of metadata a gRPC peer accepts.
 grpc::Status ToGrpc(const absl::Status& status);
 absl::Status FromGrpc(const grpc::Status& status);

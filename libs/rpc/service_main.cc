@@ -1,0 +1,131 @@
+#include "libs/rpc/service_main.h"
+
+#include <atomic>
+
+#include <absl/base/thread_annotations.h>
+#include <absl/strings/str_cat.h>
+#include <absl/synchronization/mutex.h>
+#include <grpc/support/log.h>
+
+#include "libs/common/cpu_features.h"
+#include "libs/common/log.h"
+#include "libs/common/status.h"
+
+namespace alcove::rpc {
+namespace {
+
+constexpr absl::Duration kReadinessPoll = absl::Milliseconds(500);
+
+// gRPC's own complaints become lines of our log.
+void LogFromGrpc(gpr_log_func_args* args) {
+  const LogLevel level = args->severity == GPR_LOG_SEVERITY_ERROR ? LogLevel::kWarning : LogLevel::kDebug;
+  Log(level, "grpc", {{"detail", args->message}, {"file", args->file}, {"line", args->line}});
+}
+
+// What /health/ready answers, through the stages of a process. Thread safe.
+class Readiness {
+ public:
+  absl::Status Ask() const {
+    absl::MutexLock lock(&mu_);
+    return instance_ == nullptr ? stage_ : instance_->Ready();
+  }
+  void Serve(const ServiceInstance* instance) {
+    absl::MutexLock lock(&mu_);
+    instance_ = instance;
+  }
+  void Stop() {
+    absl::MutexLock lock(&mu_);
+    instance_ = nullptr;
+    stage_ = absl::UnavailableError("draining");
+  }
+
+ private:
+  mutable absl::Mutex mu_;
+  absl::Status stage_ ABSL_GUARDED_BY(mu_) = absl::UnavailableError("starting");
+  const ServiceInstance* instance_ ABSL_GUARDED_BY(mu_) = nullptr;
+};
+
+LogOptions LogOptionsFrom(const ConfigProgram& program, const config::v1::LogConfig& log) {
+  LogOptions options;
+  options.level = ParseLogLevel(log.level()).value_or(LogLevel::kInfo);
+  options.format = ParseLogFormat(log.format()).value_or(LogFormat::kText);
+  options.service = program.binary;
+  return options;
+}
+
+ServerOptions ServerOptionsFrom(const config::v1::ServerConfig& config) {
+  ServerOptions options;
+  options.listen = config.listen();
+  options.max_message_bytes = config.max_message_bytes();
+  options.tls = {config.tls().certificate(), config.tls().private_key(), config.tls().client_ca()};
+  return options;
+}
+
+absl::Duration DrainTimeout(const config::v1::ServerConfig& config) {
+  return absl::Seconds(config.drain_timeout().seconds()) + absl::Nanoseconds(config.drain_timeout().nanos());
+}
+
+// Serves until asked to stop, then drains. The error is why it could not start.
+absl::Status Run(const ConfigProgram& program, const config::v1::ServerConfig& config, const std::string& config_yaml,
+                 const BuildService& build, ShutdownSignal& shutdown) {
+  Registry& registry = DefaultRegistry();
+  registry.AddProcessMetrics(program.binary, program.version);
+  Readiness readiness;
+  // Before the admin server, whose pages use it.
+  std::unique_ptr<ServiceInstance> instance;
+  std::unique_ptr<AdminServer> admin;
+  if (!config.admin_listen().empty()) {
+    AdminOptions options;
+    options.listen = config.admin_listen();
+    options.registry = &registry;
+    options.ready = [&readiness] { return readiness.Ask(); };
+    options.config_yaml = config_yaml;
+    ALCOVE_ASSIGN_OR_RETURN(admin, AdminServer::Start(std::move(options)));
+  }
+
+  const ServiceHost host = {registry, shutdown};
+  ALCOVE_ASSIGN_OR_RETURN(instance, build(host));
+  if (shutdown.requested()) return absl::OkStatus();
+  if (admin != nullptr) admin->AddPages(instance->AdminPages());
+  ALCOVE_ASSIGN_OR_RETURN(const std::unique_ptr<Server> server,
+                          Server::Start(ServerOptionsFrom(config), instance->Services()));
+  instance->OnListening(server->address());
+  readiness.Serve(instance.get());
+  LogInfo("listening", {{"address", server->address()},
+                        {"admin", admin == nullptr ? std::string("none") : admin->address()},
+                        {"version", program.version},
+                        {"cpu", GetCpuFeatures().Name()}});
+
+  do {
+    server->SetServing(readiness.Ask().ok());
+  } while (!shutdown.WaitUntil(RealClock()->Now() + kReadinessPoll));
+
+  const DrainBudget budget(DrainTimeout(config));
+  LogInfo("draining", {{"reason", shutdown.reason()}, {"limit", budget.Remaining()}});
+  readiness.Stop();
+  instance->BeginDrain();
+  if (const absl::Status drained = server->Drain(budget.deadline()); !drained.ok()) {
+    LogWarning("drain ended early", {{"error", drained}});
+  }
+  instance->Drain(budget);
+  // The admin server answers to the end; its pages use the instance, so it goes first.
+  admin = nullptr;
+  LogInfo("stopped");
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+int RunLoadedService(const ConfigProgram& program, const config::v1::LogConfig& log,
+                     const config::v1::ServerConfig& server, const std::string& config_yaml,
+                     const BuildService& build) {
+  ShutdownSignal& shutdown = ShutdownSignal::Install();
+  InitLogging(LogOptionsFrom(program, log));
+  gpr_set_log_function(LogFromGrpc);
+  const absl::Status status = Run(program, server, config_yaml, build, shutdown);
+  if (status.ok()) return 0;
+  LogError("cannot start", {{"error", status}});
+  return 1;
+}
+
+}  // namespace alcove::rpc
