@@ -54,7 +54,7 @@ absl::Status Database::WithRetry(absl::FunctionRef<absl::Status()> attempt) {
     absl::Status status = attempt();
     if (status.ok() || !sql::IsRetryable(status)) return status;
     if (tries == kMaxAttempts) {
-      if (!absl::IsAborted(status)) return status;
+      if (!absl::IsAborted(status)) return sql::ClearRetryable(status);
       return absl::UnavailableError(
           absl::StrCat("gave up after ", tries, " conflicting transactions: ", status.message()));
     }

@@ -39,6 +39,11 @@ absl::Status MarkRetryable(absl::Status status) {
   return status;
 }
 
+absl::Status ClearRetryable(absl::Status status) {
+  status.ErasePayload(kRetryable);
+  return status;
+}
+
 bool IsRetryable(const absl::Status& status) { return status.GetPayload(kRetryable).has_value(); }
 
 std::string RedactUrl(absl::string_view url) {

@@ -126,6 +126,7 @@ std::string Translate(Engine engine, absl::string_view sql);
 
 // An error after which the whole transaction may simply be run again: nothing of it was committed.
 absl::Status MarkRetryable(absl::Status status);
+absl::Status ClearRetryable(absl::Status status);
 bool IsRetryable(const absl::Status& status);
 
 // `url` without password, for messages.

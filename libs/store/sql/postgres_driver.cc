@@ -307,7 +307,7 @@ absl::StatusOr<std::unique_ptr<Driver>> OpenPostgres(absl::string_view url_view,
   AddParameter(&url, "connect_timeout", absl::StrCat(seconds));
   AddParameter(&url, "application_name", "alcove");
   auto driver = std::make_unique<PostgresDriver>(url, RedactUrl(url_view), options);
-  ALCOVE_RETURN_IF_ERROR(driver->Connect().status());
+  ALCOVE_RETURN_IF_ERROR(ClearRetryable(driver->Connect().status()));
   return std::unique_ptr<Driver>(std::move(driver));
 }
 

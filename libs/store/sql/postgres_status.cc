@@ -25,7 +25,8 @@ absl::Status ConnectionStatus(absl::string_view where, absl::string_view message
     return absl::NotFoundError(text);
   }
   if (absl::StrContains(message, "invalid connection option") || absl::StrContains(message, "invalid URI") ||
-      absl::StrContains(message, "invalid port") || absl::StrContains(message, "missing \"=\"")) {
+      absl::StrContains(message, "invalid port") || absl::StrContains(message, "invalid integer value") ||
+      absl::StrContains(message, "missing \"=\"")) {
     return absl::InvalidArgumentError(text);
   }
   return absl::UnavailableError(text);

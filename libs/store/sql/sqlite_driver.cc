@@ -42,8 +42,11 @@ absl::Status StatusFromSqlite(int code, int system_errno, absl::string_view mess
     case SQLITE_AUTH: return absl::PermissionDeniedError(text);
     case SQLITE_CANTOPEN:
     case SQLITE_IOERR:
-      if (system_errno == ENOSPC || system_errno == EDQUOT || system_errno == EFBIG) {
-        return absl::ResourceExhaustedError(absl::StrCat(text, " (disk full)"));
+      // SQLite names only ENOSPC as a full disk, and has often lost the errno of a quota or file size limit.
+      if (system_errno == ENOSPC || system_errno == EDQUOT || system_errno == EFBIG ||
+          (code == SQLITE_IOERR_WRITE && system_errno != EIO)) {
+        return absl::ResourceExhaustedError(
+            absl::StrCat(text, " (could not write: disk full, or over a quota or file size limit)"));
       }
       if (system_errno == EACCES || system_errno == EPERM || system_errno == EROFS) {
         return absl::PermissionDeniedError(text);
