@@ -85,16 +85,6 @@ absl::StatusOr<MethodInfo> Describe(const MethodDescriptor& described) {
 
 }  // namespace
 
-std::string_view AccessScopeName(AccessScope scope) {
-  switch (scope) {
-    case AccessScope::kPublic: return "public";
-    case AccessScope::kRead: return "read";
-    case AccessScope::kWrite: return "write";
-    case AccessScope::kAdmin: return "admin";
-  }
-  return "admin";
-}
-
 absl::StatusOr<std::unique_ptr<MethodTable>> MethodTable::Build() {
   KeepGeneratedFiles();
   std::unique_ptr<MethodTable> table(new MethodTable);

@@ -10,13 +10,10 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
+#include "services/gateway/rest/access_scope.h"
 #include "services/gateway/rest/transcoder.h"
 
 namespace alcove::gateway {
-
-enum class AccessScope { kPublic, kRead, kWrite, kAdmin };
-// "public", "read", "write", "admin".
-std::string_view AccessScopeName(AccessScope scope);
 
 // What the gateway knows of one RPC method, all of it from the method's options.
 struct MethodInfo {
