@@ -9,6 +9,9 @@ absl::StatusOr<std::shared_ptr<const Context>> Context::Create(const EncryptionP
   if (parameters.scheme != Scheme::kBfv) {
     return FaultError(Fault::kUnknownScheme, "computation is implemented for BFV");
   }
+  if (parameters.plain_modulus >= uint64_t{1} << 31) {
+    return FaultError(Fault::kPlainModulusOutOfRange, "computation is implemented for plain moduli below 2^31");
+  }
   return std::shared_ptr<const Context>(new Context(parameters));
 }
 
@@ -21,6 +24,7 @@ Context::Context(const EncryptionParameters& parameters)
   for (uint64_t prime : parameters.primes) ntts_.emplace_back(Modulus(prime), parameters.degree);
   const uint64_t special = parameters.primes.back();
   const Modulus& t = plain_modulus_;
+  plain_ratio_ = static_cast<uint64_t>((static_cast<unsigned __int128>(1) << 64) / t.value());
   q_mod_t_ = t.Reduce(1);
   for (size_t j = 0; j < data_rows_; ++j) q_mod_t_ = t.Mul(q_mod_t_, t.Reduce(modulus(j).value()));
   for (size_t j = 0; j < data_rows_; ++j) {
@@ -34,7 +38,7 @@ Context::Context(const EncryptionParameters& parameters)
     }
     special_.push_back(s);
     // Q = 0 mod q_j, so floor(Q/t) = (Q - Q mod t) / t = -(Q mod t) / t.
-    delta_.push_back(q.Mul(q.Neg(q.Reduce(q_mod_t_)), q.Inverse(q.Reduce(t.value()))));
+    delta_.push_back(q.Shoup(q.Mul(q.Neg(q.Reduce(q_mod_t_)), q.Inverse(q.Reduce(t.value())))));
     uint64_t others = 1;
     for (size_t i = 0; i < data_rows_; ++i) {
       if (i != j) others = q.Mul(others, q.Reduce(modulus(i).value()));

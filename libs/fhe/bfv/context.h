@@ -15,7 +15,7 @@ namespace alcove::fhe {
 
 class Context {
  public:
-  // Errors: Validate()'s, or kUnknownScheme for anything but BFV.
+  // Errors: Validate()'s; kUnknownScheme for anything but BFV; kPlainModulusOutOfRange for t of 2^31 or more.
   static absl::StatusOr<std::shared_ptr<const Context>> Create(const EncryptionParameters& parameters);
 
   const EncryptionParameters& parameters() const { return parameters_; }
@@ -40,8 +40,10 @@ class Context {
 
   // floor(Q/t) mod q_j, and Q mod t, for the product Q of the data primes: a message m enters a ciphertext as
   // floor(Q/t) m + floor(((Q mod t) m + floor((t+1)/2)) / t).
-  uint64_t delta(size_t row) const { return delta_[row]; }
+  ShoupWord delta(size_t row) const { return delta_[row]; }
   uint64_t q_mod_t() const { return q_mod_t_; }
+  // floor(2^64 / t).
+  uint64_t plain_ratio() const { return plain_ratio_; }
   // (Q/q_j)^-1 mod q_j.
   uint64_t crt_inverse(size_t row) const { return crt_inverse_[row]; }
 
@@ -59,8 +61,9 @@ class Context {
   Modulus plain_modulus_;
   std::vector<Ntt> ntts_;
   std::vector<SpecialConstants> special_;
-  std::vector<uint64_t> delta_;
+  std::vector<ShoupWord> delta_;
   uint64_t q_mod_t_ = 0;
+  uint64_t plain_ratio_ = 0;
   std::vector<uint64_t> crt_inverse_;
 };
 

@@ -137,6 +137,23 @@ EvalCiphertext MultiplyPlain(const Context& context, const EvalCiphertext& c, co
   return out;
 }
 
+PlainOperand::PlainOperand(const Context& context, EvalPoly plain)
+    : values_(std::move(plain)), quotients_(values_.rows(), values_.degree()) {
+  for (size_t j = 0; j < values_.rows(); ++j) {
+    for (size_t i = 0; i < values_.degree(); ++i) quotients_.Row(j)[i] = context.ntt(j).Quotient(values_.Row(j)[i]);
+  }
+}
+
+void MultiplyPlainInPlace(const Context& context, EvalCiphertext& c, const PlainOperand& plain) {
+  for (size_t j = 0; j < context.data_rows(); ++j) {
+    const Ntt& ntt = context.ntt(j);
+    for (EvalPoly* part : {&c.c0, &c.c1}) {
+      ntt.kernels().multiply(part->Row(j), part->Row(j), plain.values().Row(j), plain.quotients().Row(j),
+                             ntt.modulus().value(), context.degree());
+    }
+  }
+}
+
 EvalCiphertext ToEval(const Context& context, CoeffCiphertext c) {
   return {context.ToEval(std::move(c.c0)), context.ToEval(std::move(c.c1))};
 }

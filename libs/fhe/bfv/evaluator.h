@@ -74,6 +74,20 @@ CoeffCiphertext Add(const Context& context, const CoeffCiphertext& a, const Coef
 // The plaintext from LiftPlaintext or LiftSigned.
 EvalCiphertext MultiplyPlain(const Context& context, const EvalCiphertext& c, const EvalPoly& plain);
 
+// A plaintext used again and again, with Shoup quotients: 16 N bytes a prime.
+class PlainOperand {
+ public:
+  PlainOperand(const Context& context, EvalPoly plain);
+  const EvalPoly& values() const { return values_; }
+  const EvalPoly& quotients() const { return quotients_; }
+
+ private:
+  EvalPoly values_, quotients_;
+};
+
+// c *= plain.
+void MultiplyPlainInPlace(const Context& context, EvalCiphertext& c, const PlainOperand& plain);
+
 EvalCiphertext ToEval(const Context& context, CoeffCiphertext c);
 CoeffCiphertext ToCoeff(const Context& context, EvalCiphertext c);
 

@@ -61,6 +61,9 @@ TEST(AgainstSeal, MultiplyPlainGivesSealsResidues) {
     auto query = FromWire(S50(), ReadCiphertext(Fixture(name + ".query"), S50().parameters())->object);
     const EvalCiphertext product = MultiplyPlain(S50(), ToEval(S50(), *std::move(query)), plain);
     EXPECT_EQ(WordsDigest(ToWire(S50(), ToCoeff(S50(), product)).words), Golden(name, "times_plain"));
+    auto again = ToEval(S50(), *FromWire(S50(), ReadCiphertext(Fixture(name + ".query"), S50().parameters())->object));
+    MultiplyPlainInPlace(S50(), again, PlainOperand(S50(), plain));
+    EXPECT_EQ(again, product);
   }
 }
 

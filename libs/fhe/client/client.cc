@@ -17,7 +17,11 @@ CoeffPoly ErrorPoly(const Context& context, size_t rows) {
   std::vector<int8_t> e = SampleError(context.degree());
   CoeffPoly out(rows, context.degree());
   for (size_t j = 0; j < rows; ++j) {
-    for (size_t i = 0; i < e.size(); ++i) out.Row(j)[i] = context.modulus(j).FromSigned(e[i]);
+    const uint64_t q = context.modulus(j).value();
+    for (size_t i = 0; i < e.size(); ++i) {
+      const int64_t v = e[i];
+      out.Row(j)[i] = static_cast<uint64_t>(v) + (q & static_cast<uint64_t>(v >> 63));
+    }
   }
   Wipe(e.data(), e.size());
   return out;
@@ -97,31 +101,34 @@ Ciphertext EncryptSymmetric(const Context& context, const SecretKey& secret, abs
   c.seed = RandomSeed();
   CoeffPoly a(rows, n);
   ExpandUniform(*c.seed, Primes(context, rows), n, a.words());
-  const EvalPoly a_eval = context.ToEval(std::move(a));
-  EvalPoly product(rows, n);
+  EvalPoly product = context.ToEval(std::move(a));
   for (size_t j = 0; j < rows; ++j) {
-    const Modulus& q = context.modulus(j);
-    for (size_t i = 0; i < n; ++i) product.Row(j)[i] = q.Mul(a_eval.Row(j)[i], secret.eval().Row(j)[i]);
+    context.ntt(j).kernels().multiply(product.Row(j), product.Row(j), secret.eval().Row(j), secret.quotients().Row(j),
+                                      context.modulus(j).value(), n);
   }
   CoeffPoly as = context.ToCoeff(std::move(product));
   CoeffPoly e = ErrorPoly(context, rows);
-  const Modulus& t = context.plain_modulus();
-  const uint64_t half = (t.value() + 1) / 2;
-  // floor(x / t) for x < 2^120 from a 128-bit reciprocal would cost more care than the remainder: x - (x mod t) is
-  // exact.
-  const auto divide_by_t = [&](u128 x, const Modulus& q) {
-    const u128 multiple = x - t.Reduce128(x);
-    return q.Mul(q.Reduce128(multiple), q.Inverse(q.Reduce(t.value())));
-  };
+  // floor(((Q mod t) m + floor((t+1)/2)) / t): below 2^62, and below t + 1. The estimate is at most one too small.
+  const uint64_t t = context.plain_modulus().value();
+  Words rounding(n);
+  for (size_t i = 0; i < coefficients.size(); ++i) {
+    const uint64_t x = context.q_mod_t() * coefficients[i] + (t + 1) / 2;
+    const uint64_t estimate = static_cast<uint64_t>((static_cast<u128>(x) * context.plain_ratio()) >> 64);
+    rounding[i] = estimate + static_cast<uint64_t>(x - estimate * t >= t);
+  }
+  Words message(n);
   for (size_t j = 0; j < rows; ++j) {
     const Modulus& q = context.modulus(j);
-    uint64_t* out = c.Row(0, j).data();
-    for (size_t i = 0; i < n; ++i) out[i] = q.Neg(q.Add(as.Row(j)[i], e.Row(j)[i]));
+    const Kernels& k = context.ntt(j).kernels();
     for (size_t i = 0; i < coefficients.size(); ++i) {
-      const u128 rest = static_cast<u128>(context.q_mod_t()) * coefficients[i] + half;
-      out[i] = q.Add(out[i], q.Add(q.Mul(context.delta(j), q.Reduce(coefficients[i])), divide_by_t(rest, q)));
+      message[i] = q.Add(q.Mul(coefficients[i], context.delta(j)), q.Reduce(rounding[i]));
     }
+    k.subtract(message.data(), message.data(), as.Row(j), q.value(), n);
+    k.subtract(message.data(), message.data(), e.Row(j), q.value(), n);
+    std::copy(message.begin(), message.end(), c.Row(0, j).begin());
+    std::fill(message.begin(), message.end(), 0);
   }
+  Wipe(rounding.data(), rounding.size() * sizeof(uint64_t));
   WipePoly(as);
   WipePoly(e);
   return c;

@@ -8,6 +8,19 @@
 
 namespace alcove::fhe {
 
+SecretKey::SecretKey(const Context& context, EvalPoly eval) : eval_(std::move(eval)) { ComputeQuotients(context); }
+
+// Division is not constant time on every processor, so the quotients come from Barrett's reciprocal: the estimate is at
+// most two too small and both corrections are taken without branches.
+void SecretKey::ComputeQuotients(const Context& context) {
+  quotients_ = EvalPoly(eval_.rows(), eval_.degree());
+  for (size_t j = 0; j < eval_.rows(); ++j) {
+    const Modulus& q = context.modulus(j);
+    const int bits = context.ntt(j).kernels().quotient_bits;
+    for (size_t i = 0; i < eval_.degree(); ++i) quotients_.Row(j)[i] = q.ShoupQuotient(eval_.Row(j)[i], bits);
+  }
+}
+
 SecretKey SecretKey::Generate(const Context& context) {
   std::vector<int8_t> ternary = SampleTernary(context.degree());
   CoeffPoly s(context.key_rows(), context.degree());
@@ -15,7 +28,7 @@ SecretKey SecretKey::Generate(const Context& context) {
     for (size_t i = 0; i < s.degree(); ++i) s.Row(j)[i] = context.modulus(j).FromSigned(ternary[i]);
   }
   Wipe(ternary.data(), ternary.size());
-  return SecretKey(context.ToEval(std::move(s)));
+  return SecretKey(context, context.ToEval(std::move(s)));
 }
 
 absl::StatusOr<SecretKey> SecretKey::Read(absl::string_view bytes, const Context& context) {
@@ -34,7 +47,7 @@ absl::StatusOr<SecretKey> SecretKey::Read(absl::string_view bytes, const Context
   if (id != context.key_id()) return FaultError(Fault::kParmsIdMismatch, "secret key made under other parameters");
   if (count != words || array_count != words) return FaultError(Fault::kCountMismatch, "secret key of another size");
   if (scale != 1.0) return FaultError(Fault::kBadScale, "the scale of a secret key is 1");
-  SecretKey key(EvalPoly(context.key_rows(), context.degree()));
+  SecretKey key(context, EvalPoly(context.key_rows(), context.degree()));
   array.Words(key.eval_.words());
   if (absl::Status s = array.ExpectEnd(); !s.ok()) return s;
   // One verdict over all coefficients; which of them was wrong stays unknown.
@@ -55,6 +68,7 @@ absl::StatusOr<SecretKey> SecretKey::Read(absl::string_view bytes, const Context
     Wipe(s.words().data(), s.words().size() * 8);
   }
   if (bad != 0) return FaultError(Fault::kResidueOutOfRange, "the secret key is not ternary");
+  key.ComputeQuotients(context);
   return key;
 }
 
@@ -68,12 +82,15 @@ std::string SecretKey::Write(const Context& context, const WireFormat& format) c
 }
 
 void SecretKey::WipeAll() {
-  if (!eval_.words().empty()) Wipe(eval_.words().data(), eval_.words().size() * 8);
+  for (EvalPoly* poly : {&eval_, &quotients_}) {
+    if (!poly->words().empty()) Wipe(poly->words().data(), poly->words().size() * sizeof(uint64_t));
+  }
 }
 
 SecretKey& SecretKey::operator=(SecretKey&& other) noexcept {
   WipeAll();
   eval_ = std::move(other.eval_);
+  quotients_ = std::move(other.quotients_);
   return *this;
 }
 

@@ -26,13 +26,16 @@ class SecretKey {
   SecretKey& operator=(SecretKey&& other) noexcept;
   ~SecretKey();
 
-  // Transform values at every key row.
+  // Transform values at every key row, and their Shoup quotients.
   const EvalPoly& eval() const { return eval_; }
+  const EvalPoly& quotients() const { return quotients_; }
 
  private:
-  explicit SecretKey(EvalPoly eval) : eval_(std::move(eval)) {}
+  SecretKey(const Context& context, EvalPoly eval);
+  void ComputeQuotients(const Context& context);
   void WipeAll();
   EvalPoly eval_;
+  EvalPoly quotients_;
 };
 
 }  // namespace alcove::fhe

@@ -74,6 +74,20 @@ uint64_t Modulus::FromSigned(int64_t v) const {
 
 ShoupWord Modulus::Shoup(uint64_t b) const { return {b, static_cast<uint64_t>((static_cast<u128>(b) << 64) / value_)}; }
 
+uint64_t Modulus::ShoupQuotient(uint64_t b, int bits) const {
+  // b * floor(2^128 / q) / 2^(128 - bits), from below by less than two.
+  const u128 low = static_cast<u128>(b) * ratio_lo_;
+  const u128 scaled = static_cast<u128>(b) * ratio_hi_ + static_cast<uint64_t>(low >> 64);
+  uint64_t estimate = static_cast<uint64_t>(scaled >> (64 - bits));
+  u128 rest = (static_cast<u128>(b) << bits) - static_cast<u128>(estimate) * value_;
+  for (int i = 0; i < 2; ++i) {
+    const uint64_t step = static_cast<uint64_t>(rest >= value_);
+    estimate += step;
+    rest -= static_cast<u128>(value_) & -static_cast<u128>(step);
+  }
+  return estimate;
+}
+
 bool IsPrime(uint64_t n) {
   constexpr uint64_t kBases[] = {2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37};  // enough below 2^64 (Sorenson, Webster)
   if (n < 2) return false;

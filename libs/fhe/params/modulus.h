@@ -46,6 +46,8 @@ class Modulus {
   uint64_t FromSigned(int64_t v) const;
 
   ShoupWord Shoup(uint64_t b) const;
+  // floor(b * 2^bits / q) for b < q and bits <= 64, in constant time.
+  uint64_t ShoupQuotient(uint64_t b, int bits) const;
   // x * b mod q for any 64-bit x.
   uint64_t Mul(uint64_t x, ShoupWord b) const {
     const uint64_t h = static_cast<uint64_t>((static_cast<unsigned __int128>(x) * b.quotient) >> 64);

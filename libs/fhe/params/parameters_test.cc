@@ -68,6 +68,12 @@ TEST(ModulusTest, ReducesLikeLongDivision) {
       ASSERT_EQ(m.Reduce128(wide), static_cast<uint64_t>(wide % q));
       ASSERT_EQ(m.Mul(x, m.Shoup(y % q)), static_cast<uint64_t>(static_cast<unsigned __int128>(x) * (y % q) % q));
     }
+    for (uint64_t b : {uint64_t{0}, uint64_t{1}, q / 2, q - 1}) {
+      for (int bits : {52, 64}) {
+        if (bits == 52 && m.bits() > 50) continue;
+        EXPECT_EQ(m.ShoupQuotient(b, bits), static_cast<uint64_t>((static_cast<unsigned __int128>(b) << bits) / q));
+      }
+    }
     EXPECT_EQ(m.Reduce(~uint64_t{0}), ~uint64_t{0} % q);
     EXPECT_EQ(m.Reduce128(~static_cast<unsigned __int128>(0)),
               static_cast<uint64_t>(~static_cast<unsigned __int128>(0) % q));

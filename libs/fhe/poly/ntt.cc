@@ -51,8 +51,6 @@ Ntt::Ntt(const Modulus& q, size_t degree, const Kernels& kernels) : q_(q), degre
            scale,     Quotient(scale), scaled_root,  Quotient(scaled_root)};
 }
 
-uint64_t Ntt::Quotient(uint64_t w) const {
-  return static_cast<uint64_t>((static_cast<unsigned __int128>(w) << kernels_->quotient_bits) / q_.value());
-}
+uint64_t Ntt::Quotient(uint64_t w) const { return q_.ShoupQuotient(w, kernels_->quotient_bits); }
 
 }  // namespace alcove::fhe
