@@ -256,9 +256,11 @@ absl::StatusOr<std::vector<ShardHead>> LogStore::AllHeads() {
   return heads;
 }
 
-absl::StatusOr<WaitResult> LogStore::WaitForAppend(absl::Span<const ShardPosition> positions, absl::Time deadline) {
+absl::StatusOr<WaitResult> LogStore::WaitForAppend(absl::Span<const ShardPosition> positions, absl::Time deadline,
+                                                   const std::atomic<bool>* cancelled) {
   if (positions.empty()) return InvalidField("positions", "must not be empty");
   const internal::ChangeHub::Mark entered = db_->changes().Now();
+  if (cancelled != nullptr && cancelled->load()) return WaitResult::kWoken;
   while (true) {
     const internal::ChangeHub::Mark mark = db_->changes().Now();
     // The marker is read before the heads: a commit between the two is seen by the heads, one after by the marker.

@@ -16,6 +16,7 @@
 // A delete record (tombstone) stays in the base until PurgeTombstones drops it, which raises tombstone_floor: a
 // reader that stands between 0 and the floor might have missed a delete and is told to start again (OUT_OF_RANGE).
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -161,7 +162,10 @@ class LogStore {
 
   // Blocks until one of the positions has news, WakeWaiters() is called, or the deadline (on the store's clock)
   // passes. Appends of this process wake it at once; those of others by LISTEN/NOTIFY or polling (see StoreOptions).
-  absl::StatusOr<WaitResult> WaitForAppend(absl::Span<const ShardPosition> positions, absl::Time deadline);
+  // `cancelled`, when given, is looked at on entry and whenever it wakes: who sets it and then calls WakeWaiters() is
+  // sure to be noticed, even by a call that was only about to begin.
+  absl::StatusOr<WaitResult> WaitForAppend(absl::Span<const ShardPosition> positions, absl::Time deadline,
+                                           const std::atomic<bool>* cancelled = nullptr);
   // Makes waiters of this process look at the database now: for a hint from another process that it has committed.
   void HintAppended();
   // Makes every WaitForAppend under way return kWoken: for shutdown.

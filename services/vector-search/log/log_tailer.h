@@ -83,6 +83,7 @@ class LogTailer {
  private:
   absl::StatusOr<bool> Step();
   void Run();
+  void Publish(store::Sequence applied);
   void SetStatus(const absl::Status& status);
 
   store::LogStore* const log_;
@@ -97,7 +98,7 @@ class LogTailer {
 
   mutable absl::Mutex mutex_;
   absl::Status status_ ABSL_GUARDED_BY(mutex_);
-  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::atomic<bool> stopping_{false};  // written under mutex_, so that its waiters see it
   std::thread thread_;
 };
 
