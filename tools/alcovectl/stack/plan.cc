@@ -215,15 +215,16 @@ class Planner {
       ALCOVE_ASSIGN_OR_RETURN(gateway.address, FreeAddress());
     }
     gateway.admin = gateway.address;
+    ALCOVE_ASSIGN_OR_RETURN(const HostPort door, ParseHostPort(gateway.address));
     ALCOVE_RETURN_IF_ERROR(EnsureDirectory(layout_.Data("gateway"), 0700));
     std::vector<std::string> vector_nodes;
     for (const std::string& address : vector_search_) vector_nodes.push_back(Quoted(address));
-    const std::string config =
-        absl::StrCat("# Written by alcovectl up; changes are overwritten.\nlog:\n  level: ", options_.log_level,
-                     "\nhttp:\n  listen: ", Quoted(gateway.address), "\ndata_dir: ", Quoted(layout_.Data("gateway")),
-                     "\nstore:\n  url: ", Quoted(store_url_), "\nupstreams:\n  inference: [", Quoted(inference_),
-                     "]\n  vector_search: [", absl::StrJoin(vector_nodes, ", "), "]\n  fhe_proxy: [",
-                     Quoted(fhe_proxy_), "]\n  cache: [", Quoted(cache_), "]\n");
+    const std::string config = absl::StrCat(
+        "# Written by alcovectl up; changes are overwritten.\nlog:\n  level: ", options_.log_level,
+        "\nhttp:\n  address: ", Quoted(door.host), "\n  port: ", door.port,
+        "\ndata_dir: ", Quoted(layout_.Data("gateway")), "\nstore:\n  url: ", Quoted(store_url_),
+        "\nupstreams:\n  inference: [", Quoted(inference_), "]\n  vector_search: [", absl::StrJoin(vector_nodes, ", "),
+        "]\n  fhe_proxy: [", Quoted(fhe_proxy_), "]\n  cache: [", Quoted(cache_), "]\n");
     ALCOVE_RETURN_IF_ERROR(WriteFileAtomically(layout_.Config("gateway"), config, 0600));
     gateway.command = {path, "--config", layout_.Config("gateway")};
     plan_.gateway = gateway.address;
