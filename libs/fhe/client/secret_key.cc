@@ -10,14 +10,10 @@ namespace alcove::fhe {
 
 SecretKey::SecretKey(const Context& context, EvalPoly eval) : eval_(std::move(eval)) { ComputeQuotients(context); }
 
-// Division is not constant time on every processor, so the quotients come from Barrett's reciprocal: the estimate is at
-// most two too small and both corrections are taken without branches.
 void SecretKey::ComputeQuotients(const Context& context) {
   quotients_ = EvalPoly(eval_.rows(), eval_.degree());
   for (size_t j = 0; j < eval_.rows(); ++j) {
-    const Modulus& q = context.modulus(j);
-    const int bits = context.ntt(j).kernels().quotient_bits;
-    for (size_t i = 0; i < eval_.degree(); ++i) quotients_.Row(j)[i] = q.ShoupQuotient(eval_.Row(j)[i], bits);
+    for (size_t i = 0; i < eval_.degree(); ++i) quotients_.Row(j)[i] = context.ntt(j).Quotient(eval_.Row(j)[i]);
   }
 }
 

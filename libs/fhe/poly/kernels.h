@@ -10,7 +10,14 @@
 
 namespace alcove::fhe {
 
-// Precomputed operands w with Shoup quotients floor(w * 2^B / q), B = the table's quotient_bits.
+// What the quotient beside a precomputed operand w is; QuotientOf() in poly/ntt.h computes it.
+enum class Quotient {
+  kShoup64,  // floor(w * 2^64 / q)
+  kShoup52,  // floor(w * 2^52 / q)
+  kDouble,   // the bits of the double w * (1 / q)
+};
+
+// Precomputed operands w with their quotients.
 struct NttView {
   uint64_t q;
   size_t n;
@@ -25,8 +32,8 @@ struct NttView {
 };
 
 struct Kernels {
-  // 64 for any q < 2^60; 52 for the integer-FMA tables, which need q < 2^50.
-  int quotient_bits;
+  // kShoup64 works for any q < 2^60, the others need q < 2^50.
+  Quotient quotient;
 
   // Negacyclic transform, standard order in, bit-reversed out (Harvey 2014: values stay in [0, 4q) between levels).
   void (*forward)(uint64_t* a, const NttView& t);
@@ -51,7 +58,9 @@ struct Kernels {
 
 extern const Kernels kScalarKernels;
 extern const Kernels kAvx2Kernels;
+extern const Kernels kAvx2DoubleKernels;  // products through double-precision fused multiply-add
 extern const Kernels kAvx512Kernels;
+extern const Kernels kAvx512DoubleKernels;
 extern const Kernels kAvx512IfmaKernels;
 // The integer-FMA kernels with the two instructions spelled out in portable code, eight lanes as there: lets any CPU
 // test that logic bit for bit.

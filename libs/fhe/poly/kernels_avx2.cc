@@ -8,7 +8,7 @@ namespace {
 struct Avx2 {
   using type = __m256i;
   static constexpr size_t kLanes = 4;
-  static constexpr int kQuotientBits = 64;
+  static constexpr Quotient kQuotient = Quotient::kShoup64;
   static type Load(const uint64_t* p) { return _mm256_load_si256(reinterpret_cast<const type*>(p)); }
   static void Store(uint64_t* p, type x) { _mm256_store_si256(reinterpret_cast<type*>(p), x); }
   static type Set1(uint64_t x) { return _mm256_set1_epi64x(static_cast<long long>(x)); }
@@ -73,8 +73,34 @@ struct Avx2 {
   }
 };
 
+// The product through doubles, exact for q < 2^50 (the technique of FLINT's fft_small, Schultz 2022): with e within 3/2
+// of x w / q, the rounded product h and its exact error l, h - e q and its sum with l are integers below 2^53.
+struct Avx2Double : Avx2 {
+  static constexpr Quotient kQuotient = Quotient::kDouble;
+  // Integers below 2^52 to doubles and back (signed), by way of the bits of 2^52 and 1.5 * 2^52.
+  static __m256d ToDouble(type x) {
+    const type bits = _mm256_set1_epi64x(0x4330000000000000);
+    return _mm256_sub_pd(_mm256_castsi256_pd(_mm256_or_si256(x, bits)), _mm256_castsi256_pd(bits));
+  }
+  static type MulLazy(type x, type w, type wq, type q) {
+    const type magic_bits = _mm256_set1_epi64x(0x4338000000000000);
+    const __m256d magic = _mm256_castsi256_pd(magic_bits);
+    const __m256d xd = ToDouble(x);
+    const __m256d wd = ToDouble(w);
+    const __m256d e = _mm256_sub_pd(_mm256_fmadd_pd(xd, _mm256_castsi256_pd(wq), magic), magic);
+    const __m256d h = _mm256_mul_pd(xd, wd);
+    const __m256d l = _mm256_fmsub_pd(xd, wd, h);
+    const __m256d r = _mm256_add_pd(_mm256_fnmadd_pd(e, ToDouble(q), h), l);
+    const type integer = _mm256_sub_epi64(_mm256_castpd_si256(_mm256_add_pd(r, magic)), magic_bits);
+    const type raised = _mm256_add_epi64(integer, _mm256_add_epi64(q, q));
+    return _mm256_castpd_si256(
+        _mm256_blendv_pd(_mm256_castsi256_pd(integer), _mm256_castsi256_pd(raised), _mm256_castsi256_pd(integer)));
+  }
+};
+
 }  // namespace
 
 const Kernels kAvx2Kernels = KernelTable<Avx2>::value;
+const Kernels kAvx2DoubleKernels = KernelTable<Avx2Double>::value;
 
 }  // namespace alcove::fhe

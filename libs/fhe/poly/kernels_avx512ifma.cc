@@ -8,7 +8,7 @@ struct Tag {};
 // 52-bit Shoup products from the integer fused multiply-add; q < 2^50 keeps 4q below 2^52. Chosen by cpuid only; its
 // logic is tested everywhere through kEmulatedIfmaKernels.
 struct Avx512Ifma : Lanes512<Tag> {
-  static constexpr int kQuotientBits = 52;
+  static constexpr Quotient kQuotient = Quotient::kShoup52;
   [[gnu::always_inline]] static type MulLazy(type x, type w, type wq, type q) {
     const type zero = _mm512_setzero_si512();
     const type estimate = _mm512_madd52hi_epu64(zero, x, wq);

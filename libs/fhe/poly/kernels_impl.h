@@ -2,10 +2,10 @@
 // takes KernelTable<V>::value, so that no instantiation is shared between files.
 //
 // V supplies:
-//   type, kLanes, kQuotientBits
+//   type, kLanes, kQuotient
 //   Load, Store, Set1, Add, Sub
 //   ReduceOnce(x, m)        x >= m ? x - m : x, for x < 2^63
-//   MulLazy(x, w, wq, q)    x * w mod q in [0, 2q), for x < 2^kQuotientBits (Shoup)
+//   MulLazy(x, w, wq, q)    x * w mod q in [0, 2q), for x < 4q (any x for kShoup64)
 //   MulHigh64(x, y)         floor(x * y / 2^64), MulLow64(x, y)
 //   for kLanes > 1 and T = kLanes/2 … 1:
 //   Split<T>(a, b, x, y)    from 2 kLanes consecutive words in groups of 2T: first halves of the groups to x, second to
@@ -248,8 +248,8 @@ struct KernelTable {
     }
   }
 
-  static constexpr Kernels value = {V::kQuotientBits, &Forward, &Inverse,     &Multiply,     &MultiplyAdd,
-                                    &SubtractScale,   &AddAll,  &SubtractAll, &CentredReduce};
+  static constexpr Kernels value = {V::kQuotient,   &Forward, &Inverse,     &Multiply,     &MultiplyAdd,
+                                    &SubtractScale, &AddAll,  &SubtractAll, &CentredReduce};
 };
 
 }  // namespace alcove::fhe

@@ -9,7 +9,7 @@ using u128 = unsigned __int128;
 struct Scalar {
   using type = uint64_t;
   static constexpr size_t kLanes = 1;
-  static constexpr int kQuotientBits = 64;
+  static constexpr Quotient kQuotient = Quotient::kShoup64;
   static type Load(const uint64_t* p) { return *p; }
   static void Store(uint64_t* p, type x) { *p = x; }
   static type Set1(uint64_t x) { return x; }
@@ -30,7 +30,7 @@ struct EmulatedIfma {
     uint64_t lane[8];
   };
   static constexpr size_t kLanes = 8;
-  static constexpr int kQuotientBits = 52;
+  static constexpr Quotient kQuotient = Quotient::kShoup52;
   static constexpr uint64_t kMask = (uint64_t{1} << 52) - 1;
 
   template <class F>

@@ -11,11 +11,12 @@ size_t ReverseBits(size_t x, int bits) {
 }
 
 const Kernels& KernelsFor(Isa isa, const Modulus& q) {
+  const bool narrow = q.bits() <= 50;
   switch (isa) {
     case Isa::kScalar: return kScalarKernels;
-    case Isa::kAvx2: return kAvx2Kernels;
-    case Isa::kAvx512: return kAvx512Kernels;
-    case Isa::kAvx512Ifma: return q.bits() <= 50 ? kAvx512IfmaKernels : kAvx512Kernels;
+    case Isa::kAvx2: return narrow ? kAvx2DoubleKernels : kAvx2Kernels;
+    case Isa::kAvx512: return narrow ? kAvx512DoubleKernels : kAvx512Kernels;
+    case Isa::kAvx512Ifma: return narrow ? kAvx512IfmaKernels : kAvx512Kernels;
   }
   return kScalarKernels;
 }
@@ -51,6 +52,15 @@ Ntt::Ntt(const Modulus& q, size_t degree, const Kernels& kernels) : q_(q), degre
            scale,     Quotient(scale), scaled_root,  Quotient(scaled_root)};
 }
 
-uint64_t Ntt::Quotient(uint64_t w) const { return q_.ShoupQuotient(w, kernels_->quotient_bits); }
+uint64_t Ntt::Quotient(uint64_t w) const { return QuotientOf(*kernels_, q_, w); }
+
+uint64_t QuotientOf(const Kernels& kernels, const Modulus& q, uint64_t w) {
+  switch (kernels.quotient) {
+    case Quotient::kShoup64: return q.ShoupQuotient(w, 64);
+    case Quotient::kShoup52: return q.ShoupQuotient(w, 52);
+    case Quotient::kDouble: break;
+  }
+  return std::bit_cast<uint64_t>(static_cast<double>(w) * (1.0 / static_cast<double>(q.value())));
+}
 
 }  // namespace alcove::fhe

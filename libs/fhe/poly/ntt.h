@@ -29,7 +29,7 @@ class Ntt {
   void Forward(uint64_t* a) const { kernels_->forward(a, view_); }
   void Inverse(uint64_t* a) const { kernels_->inverse(a, view_); }
 
-  // floor(w * 2^B / q) for the kernels' B.
+  // What the kernels want beside an operand w < q. Constant time.
   uint64_t Quotient(uint64_t w) const;
 
  private:
@@ -42,8 +42,12 @@ class Ntt {
 
 // The fastest kernels this machine runs for a modulus.
 const Kernels& BestKernels(const Modulus& q);
-// The kernels of one instruction set; integer FMA falls back to AVX-512 for q >= 2^50. The CPU must have it.
+// The fastest kernels of one instruction set for a modulus; those for q < 2^50 only are passed over beyond. The CPU
+// must have it.
 const Kernels& KernelsFor(Isa isa, const Modulus& q);
+
+// The quotient of w < q that goes with the kernels.
+uint64_t QuotientOf(const Kernels& kernels, const Modulus& q, uint64_t w);
 
 // The low `bits` bits of x in reverse order.
 size_t ReverseBits(size_t x, int bits);

@@ -18,6 +18,8 @@ std::vector<Variant> Variants(const Modulus& q) {
   if (q.bits() <= 50) out.push_back({"emulated ifma", &kEmulatedIfmaKernels});
   if (BestIsa() >= Isa::kAvx2) out.push_back({"avx2", &kAvx2Kernels});
   if (BestIsa() >= Isa::kAvx512) out.push_back({"avx512", &kAvx512Kernels});
+  if (BestIsa() >= Isa::kAvx2 && q.bits() <= 50) out.push_back({"avx2 double", &kAvx2DoubleKernels});
+  if (BestIsa() >= Isa::kAvx512 && q.bits() <= 50) out.push_back({"avx512 double", &kAvx512DoubleKernels});
   if (BestIsa() >= Isa::kAvx512Ifma && q.bits() <= 50) out.push_back({"ifma", &kAvx512IfmaKernels});
   return out;
 }
@@ -84,9 +86,7 @@ TEST(KernelTest, ElementWiseOperationsEqualWideArithmetic) {
     const Modulus q(prime);
     const Modulus p(0x7ffffffffffe001);
     for (const Variant& v : Variants(q)) {
-      const auto quotient = [&](uint64_t w) {
-        return static_cast<uint64_t>((static_cast<unsigned __int128>(w) << v.kernels->quotient_bits) / prime);
-      };
+      const auto quotient = [&](uint64_t w) { return QuotientOf(*v.kernels, q, w); };
       for (uint64_t seed : {3, 4}) {
         Words x = RandomWords(n, prime, seed);
         Words y = RandomWords(n, prime, seed + 10);

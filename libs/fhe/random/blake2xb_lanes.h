@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 
 #include "libs/fhe/random/blake2b_constants.h"
 
@@ -45,8 +46,10 @@ template <class V>
       v[c] = V::Add(v[c], v[d]);
       v[b] = V::template Ror<63>(V::Xor(v[b], v[c]));
     };
-    const auto word = [&](int index) __attribute__((always_inline)) { return index < 8 ? message[index] : zero; };
-    for (const auto& s : kBlake2bSigma) {
+    // Rounds are unrolled so that the schedule is known at compile time: half the message words are zero.
+    const auto round = [&]<size_t kRound>() __attribute__((always_inline)) {
+      constexpr const uint8_t* s = kBlake2bSigma[kRound];
+      const auto word = [&](uint8_t index) __attribute__((always_inline)) { return index < 8 ? message[index] : zero; };
       mix(0, 4, 8, 12, word(s[0]), word(s[1]));
       mix(1, 5, 9, 13, word(s[2]), word(s[3]));
       mix(2, 6, 10, 14, word(s[4]), word(s[5]));
@@ -55,7 +58,11 @@ template <class V>
       mix(1, 6, 11, 12, word(s[10]), word(s[11]));
       mix(2, 7, 8, 13, word(s[12]), word(s[13]));
       mix(3, 4, 9, 14, word(s[14]), word(s[15]));
+    };
+    [&]<size_t... kRounds>(std::index_sequence<kRounds...>) __attribute__((always_inline)) {
+      (round.template operator()<kRounds>(), ...);
     }
+    (std::make_index_sequence<12>{});
     for (int i = 0; i < 8; ++i) h[i] = V::Xor(h[i], V::Xor(v[i], v[i + 8]));
     V::StoreBlocks(out + 64 * block, h);
   }
