@@ -6,6 +6,9 @@ LOCAL=${ALCOVE_LOCAL:-$ROOT/.local}       # project-local tools, models and demo
 BUILD=${ALCOVE_BUILD:-$ROOT/build}
 JOBS=${ALCOVE_JOBS:-$(nproc)}
 
+# Objects built from one checkout serve another: paths below the root are made relative before they are compared.
+export CCACHE_BASEDIR=$ROOT CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=time_macros
+
 say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
