@@ -48,10 +48,17 @@ void ExpandUniform(const Seed& seed, absl::Span<const Modulus> primes, size_t de
     const Modulus& q = primes[j];
     const uint64_t all = ~uint64_t{0};
     const uint64_t bound = all - all % q.value() - 1;
-    for (uint64_t& word : out.subspan(j * degree, degree)) {
-      while (word >= bound) stream.Read(absl::MakeSpan(reinterpret_cast<uint8_t*>(&word), sizeof word));
-      word = q.Reduce(word);
+    const absl::Span<uint64_t> row = out.subspan(j * degree, degree);
+    // Rejected words are rare for primes just below a power of two; one pass finds the largest, and only then are they
+    // looked for one by one. The words are public, so branching on them is fine.
+    uint64_t largest = 0;
+    for (uint64_t word : row) largest = std::max(largest, word);
+    if (largest >= bound) {
+      for (uint64_t& word : row) {
+        while (word >= bound) stream.Read(absl::MakeSpan(reinterpret_cast<uint8_t*>(&word), sizeof word));
+      }
     }
+    for (uint64_t& word : row) word = q.Reduce(word);
   }
 }
 

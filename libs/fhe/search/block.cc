@@ -1,5 +1,7 @@
 #include "libs/fhe/search/block.h"
 
+#include <algorithm>
+
 #include <absl/strings/str_cat.h>
 
 #include "libs/fhe/bfv/encoder.h"
@@ -25,8 +27,8 @@ absl::StatusOr<Block> Block::Encode(const Context& context, absl::Span<const int
   for (size_t d = 0; d < dimensions; ++d) {
     for (size_t r = 0; r < rows; ++r) column[r] = values[r * dimensions + d];
     const EvalPoly poly = LiftSigned(context, column);
-    for (size_t i = 0; i < context.degree(); ++i) {
-      out.words_[((i / kTile) * dimensions + d) * kTile + i % kTile] = poly.Row(0)[i];
+    for (size_t tile = 0; tile < context.degree() / kTile; ++tile) {
+      std::copy_n(poly.Row(0) + tile * kTile, kTile, out.words_.data() + (tile * dimensions + d) * kTile);
     }
   }
   return out;

@@ -1,14 +1,16 @@
 #include "libs/fhe/search/score.h"
 
+#include <algorithm>
+
 namespace alcove::fhe {
 
 ScoringQuery::ScoringQuery(const Context& context, absl::Span<const EvalCiphertext> expanded)
     : dimensions_(expanded.size()), words_(context.degree() * 2 * expanded.size()) {
-  for (size_t d = 0; d < dimensions_; ++d) {
-    for (size_t i = 0; i < context.degree(); ++i) {
-      uint64_t* to = words_.data() + ((i / kTile) * dimensions_ + d) * 2 * kTile + i % kTile;
-      to[0] = expanded[d].c0.Row(0)[i];
-      to[kTile] = expanded[d].c1.Row(0)[i];
+  for (size_t tile = 0; tile < context.degree() / kTile; ++tile) {
+    uint64_t* to = words_.data() + tile * dimensions_ * 2 * kTile;
+    for (size_t d = 0; d < dimensions_; ++d, to += 2 * kTile) {
+      std::copy_n(expanded[d].c0.Row(0) + tile * kTile, kTile, to);
+      std::copy_n(expanded[d].c1.Row(0) + tile * kTile, kTile, to + kTile);
     }
   }
 }
