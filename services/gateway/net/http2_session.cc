@@ -8,6 +8,7 @@
 
 #include "absl/strings/match.h"
 #include "services/gateway/net/buffered_exchange.h"
+#include "services/gateway/net/http2_memory.h"
 #include "services/gateway/net/server_stream.h"
 
 namespace alcove::gateway {
@@ -198,7 +199,7 @@ Http2Session::Http2Session(ServerState& state)
   nghttp2_option_set_no_auto_window_update(option, 1);
   nghttp2_option_set_no_closed_streams(option, 1);
   nghttp2_option_set_stream_reset_rate_limit(option, limits.stream_reset_burst, limits.stream_reset_rate);
-  nghttp2_session_server_new2(&session_, Callbacks(), static_cast<Http2Core*>(this), option);
+  nghttp2_session_server_new3(&session_, Callbacks(), static_cast<Http2Core*>(this), option, Http2Memory());
   nghttp2_option_del(option);
   const nghttp2_settings_entry settings[] = {
       {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits.max_concurrent_streams},

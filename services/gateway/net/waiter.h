@@ -2,12 +2,13 @@
 
 #include <utility>
 
-#include <boost/asio/any_completion_handler.hpp>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
+
+#include "absl/functional/any_invocable.h"
 
 namespace alcove::gateway {
 
@@ -23,17 +24,18 @@ class Waiter {
   // At most one coroutine waits at a time. Spurious wake-ups are possible: check the condition in a loop.
   asio::awaitable<void> Wait() {
     return asio::async_initiate<const asio::use_awaitable_t<>&, void()>(
-        [this](auto handler) { handler_ = asio::any_completion_handler<void()>(std::move(handler)); },
+        [this](auto handler) { handler_ = [h = std::move(handler)]() mutable { std::move(h)(); }; },
         asio::use_awaitable);
   }
   void Notify() {
-    if (handler_) asio::post(executor_, std::exchange(handler_, nullptr));
+    if (handler_) asio::post(executor_, [h = std::exchange(handler_, nullptr)]() mutable { h(); });
   }
-  bool waiting() const { return static_cast<bool>(handler_); }
+  bool waiting() const { return handler_ != nullptr; }
 
  private:
   asio::any_io_executor executor_;
-  asio::any_completion_handler<void()> handler_;
+  // Boost 1.81's any_completion_handler recurses without end when it is posted.
+  absl::AnyInvocable<void()> handler_;
 };
 
 }  // namespace alcove::gateway
