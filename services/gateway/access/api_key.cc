@@ -10,6 +10,8 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "libs/common/log.h"
 #include "libs/common/status.h"
 #include "services/gateway/rest/text_view.h"
@@ -43,7 +45,12 @@ std::string RandomText(size_t length) {
 
 NewApiKey MakeApiKey() {
   NewApiKey key;
-  key.id = RandomText(kIdLength);
+  // Seconds first, so that ids sort by age; the alphabet is in ASCII order.
+  key.id.resize(kIdLength / 2);
+  int64_t seconds = absl::ToUnixSeconds(absl::Now());
+  for (auto c = key.id.rbegin(); c != key.id.rend(); ++c, seconds /= 62)
+    *c = kAlphabet[static_cast<size_t>(seconds % 62)];
+  key.id += RandomText(kIdLength - key.id.size());
   key.secret = std::string(kPrefix) + key.id + RandomText(kRandomLength);
   return key;
 }

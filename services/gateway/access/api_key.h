@@ -8,7 +8,7 @@
 
 namespace alcove::gateway {
 
-// A new API key: "alc_" + 12 characters of public id + 32 random ones (190 bits from the system's generator).
+// A new API key: "alc_" + 12 characters of public id (by age) + 32 random ones (190 bits from the system's generator).
 struct NewApiKey {
   std::string id;      // the 12 characters
   std::string secret;  // what the client sends

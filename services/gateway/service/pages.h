@@ -1,0 +1,23 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "services/gateway/upstream/upstream_pool.h"
+
+namespace alcove::gateway {
+
+// The embedded pages, self-contained HTML.
+std::string_view ConsolePage();
+std::string_view DocsPage();
+
+// Whether the processes a search needs can be reached, from the connections and health checks of one loop.
+struct Readiness {
+  bool ready = false;
+  std::string reason;                                         // why not; empty when ready
+  std::vector<std::pair<std::string, std::string>> services;  // name, "ready" or what is wrong
+};
+Readiness ReadReadiness(const UpstreamSet& upstreams, bool draining);
+std::string ReadinessJson(const Readiness& readiness);
+
+}  // namespace alcove::gateway
