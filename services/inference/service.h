@@ -1,0 +1,60 @@
+// alcove.inference.v1.InferenceService over the domain: embeddings, tokens, models, status. Ranking, generation and
+// loading at run time answer errors that say what is missing.
+#pragma once
+
+#include <string>
+
+#include <absl/synchronization/mutex.h>
+#include <absl/time/time.h>
+
+#include "alcove/inference/v1/inference.grpc.pb.h"
+#include "libs/common/clock.h"
+#include "libs/common/task_pool.h"
+#include "libs/rpc/method.h"
+#include "services/inference/catalog.h"
+#include "services/inference/scheduler/executor.h"
+
+namespace alcove::inference {
+
+// Thread safe. What it is given outlives it.
+class InferenceFace final : public v1::InferenceService::CallbackService {
+ public:
+  // `options.pool` tokenizes large requests.
+  InferenceFace(const ModelCatalog& catalog, Executor& executor, const rpc::MethodOptions& options, const Clock& clock);
+
+  void SetAddress(const std::string& address) ABSL_LOCKS_EXCLUDED(mu_);
+
+  grpc::ServerUnaryReactor* Embed(grpc::CallbackServerContext* server, const v1::EmbedRequest* request,
+                                  v1::EmbedResponse* response) override;
+  grpc::ServerUnaryReactor* Rerank(grpc::CallbackServerContext* server, const v1::RerankRequest* request,
+                                   v1::RerankResponse* response) override;
+  grpc::ServerWriteReactor<v1::GenerateResponse>* Generate(grpc::CallbackServerContext* server,
+                                                           const v1::GenerateRequest* request) override;
+  grpc::ServerUnaryReactor* Tokenize(grpc::CallbackServerContext* server, const v1::TokenizeRequest* request,
+                                     v1::TokenizeResponse* response) override;
+  grpc::ServerUnaryReactor* ListModels(grpc::CallbackServerContext* server, const v1::ListModelsRequest* request,
+                                       v1::ListModelsResponse* response) override;
+  grpc::ServerUnaryReactor* GetModel(grpc::CallbackServerContext* server, const v1::GetModelRequest* request,
+                                     v1::GetModelResponse* response) override;
+  grpc::ServerUnaryReactor* LoadModel(grpc::CallbackServerContext* server, const v1::LoadModelRequest* request,
+                                      v1::LoadModelResponse* response) override;
+  grpc::ServerUnaryReactor* UnloadModel(grpc::CallbackServerContext* server, const v1::UnloadModelRequest* request,
+                                        v1::UnloadModelResponse* response) override;
+  grpc::ServerUnaryReactor* GetStatus(grpc::CallbackServerContext* server, const v1::GetStatusRequest* request,
+                                      v1::GetStatusResponse* response) override;
+
+ private:
+  void DoEmbed(const RequestContext& ctx, const v1::EmbedRequest& request, v1::EmbedResponse& response,
+               rpc::Finish finish);
+
+  const ModelCatalog& catalog_;
+  Executor& executor_;
+  TaskPool* const pool_;
+  const Clock& clock_;
+  const absl::Time started_at_;
+  absl::Mutex mu_;
+  std::string address_ ABSL_GUARDED_BY(mu_);
+  rpc::UnaryMethod embed_, rerank_, tokenize_, list_models_, get_model_, load_model_, unload_model_, get_status_;
+};
+
+}  // namespace alcove::inference
