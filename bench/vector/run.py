@@ -1,7 +1,7 @@
 """make bench NAME=vector: Alcove's HNSW beside its peers, one search thread each, CPU time, recall@10 against exact.
 
 Environment: FULL=1 for the full sizes, DATA=path.npy|.fvecs adds a set of real embeddings as `file`, SETS=s128,s768
-chooses, PEERS=hnswlib,… chooses, CHECK=1 exits 1 when a bar does not hold, RUNNER=path of alcove_ann_bench.
+chooses, PEERS=hnswlib,… chooses, CHECK=1 exits 1 when a bar does not hold, RUNNER=path of alcove_ann_bench (set by `run`).
 """
 
 import gc
@@ -75,7 +75,7 @@ def run_peer(name, base, queries, truth):
 def run_alcove(runner, folder, dim, options):
     command = [runner, *(str(folder / f) for f in ("base.f32", "queries.f32", "truth.i32")), str(dim), str(data.K),
                "ef=10,12,15,20,25,30,40,50,60,80,120,160,240,320,480", f"rounds={ROUNDS}",
-               f"threads={BUILD_THREADS}", *options]
+               f"threads={BUILD_THREADS}", "batch=1000", *options]
     lines = [json.loads(l) for l in subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()]
     head, rows = lines[0], lines[1:]
     return dict(build=head["rows"] / (head["build_cpu_s"] + head["optimize_cpu_s"]), bytes=head["bytes_per_vector"],
@@ -93,7 +93,7 @@ def show(value, digits=0):
 
 
 def main():
-    runner = os.environ.get("RUNNER") or str(ROOT / "build/release/bench/alcove_ann_bench")
+    runner = os.environ["RUNNER"]
     full = os.environ.get("FULL") == "1"
     sets = dict(SETS)
     file = os.environ.get("DATA")
@@ -119,7 +119,9 @@ def main():
         print(f"{'':24}{'@0.95':>10}{'@0.99':>10}{'B/vector':>10}{'build/s':>10}   (raw {dim * 4} B; build per CPU second)")
         results, failed = {}, {}
         for mode, options in MODES.items():
-            results[f"alcove {mode}"] = run_alcove(runner, folder, dim, options)
+            # Small vectors leave little room beside the links: 28 instead of 32 keep the fast mode within its bytes.
+            links = ["m=14"] if dim <= 128 else ["m=16"]
+            results[f"alcove {mode}"] = run_alcove(runner, folder, dim, options + links)
         for peer in wanted:
             try:
                 results[peer] = run_peer(peer, base, queries, truth)

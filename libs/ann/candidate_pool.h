@@ -77,9 +77,12 @@ class CandidatePool {
 class VisitedSet {
  public:
   void Reset(size_t nodes) {
-    for (uint32_t word : touched_) words_[word] = 0;
-    touched_.clear();
-    if (words_.size() * 64 < nodes) words_.resize((nodes + nodes / 8) / 64 + 1);
+    for (size_t i = 0; i < touched_count_; ++i) words_[touched_[i]] = 0;
+    touched_count_ = 0;
+    if (words_.size() * 64 < nodes) {
+      words_.resize((nodes + nodes / 8) / 64 + 1);
+      touched_.resize(words_.size() + 1);
+    }
   }
   // Returns whether it was new. Nodes beyond the size given to Reset() (inserted since) count as visited.
   bool Insert(NodeId node) {
@@ -87,16 +90,18 @@ class VisitedSet {
     if (word >= words_.size()) return false;
     const uint64_t bit = uint64_t{1} << (node % 64);
     const uint64_t old = words_[word];
-    if (old & bit) return false;
-    if (old == 0) touched_.push_back(static_cast<uint32_t>(word));
+    // Written always and counted only for the first bit of a word: no branch to mispredict.
+    touched_[touched_count_] = static_cast<uint32_t>(word);
+    touched_count_ += old == 0;
     words_[word] = old | bit;
-    return true;
+    return (old & bit) == 0;
   }
   size_t bytes() const { return words_.capacity() * 8 + touched_.capacity() * 4; }
 
  private:
   std::vector<uint64_t> words_;
-  std::vector<uint32_t> touched_;
+  std::vector<uint32_t> touched_;  // words that are not zero
+  size_t touched_count_ = 0;
 };
 
 }  // namespace alcove::ann

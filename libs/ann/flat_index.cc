@@ -17,7 +17,7 @@
 namespace alcove::ann {
 namespace {
 
-constexpr size_t kMaxFlatNodes = size_t{1} << 28;
+constexpr size_t kMaxFlatNodes = size_t{1} << 26;
 
 class FlatIndex final : public VectorIndex {
  public:

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "libs/ann/candidate_pool.h"
 #include "libs/ann/index.h"
 #include "libs/ann/link_store.h"
@@ -24,6 +25,12 @@ struct Scratch {
   VisitedSet visited;
   std::vector<NodeId> nodes;
   std::vector<float> distances;
+  // A traversal between two steps: neighbours whose codes are on their way from memory.
+  NodeId gathered[2][NodeStore::kBatch];
+  size_t gathered_count = 0;
+  bool gathered_in = false;  // which of the two
+  // For the other queries of a batch.
+  std::vector<std::unique_ptr<Scratch>> lanes;
   size_t bytes() const;
 };
 
@@ -64,8 +71,12 @@ class Graph {
   // Best-first search of one layer with scratch.query; fills scratch.pool with the `ef` nearest nodes, dead ones
   // included. False when the stop check ended it.
   bool SearchLayer(Scratch& scratch, Near start, int level, size_t ef, const StopCheck* stop) const;
-  // The same on the base layer, returning the `ef` nearest live nodes whose rows match; others are only walked through.
-  // At most `max_visits` nodes are compared.
+  // SearchLayer in pieces, so that several queries can take turns while each waits for memory: Begin, then Step until
+  // it returns false.
+  void BeginLayer(Scratch& scratch, Near start, size_t ef) const;
+  bool StepLayer(Scratch& scratch, int level) const;
+  // The same as SearchLayer on the base layer, returning the `ef` nearest live nodes whose rows match; others are only
+  // walked through. At most `max_visits` nodes are compared.
   bool SearchFiltered(Scratch& scratch, Near start, size_t ef, const RowFilter& filter, size_t max_visits,
                       const StopCheck* stop, std::vector<Near>& out) const;
 
@@ -78,7 +89,8 @@ class Graph {
 
   // Keeps, of `candidates` sorted by distance from some point, those nearer to the point than to any kept before
   // (the heuristic of section 4, algorithm 4), at most `most`. Dead nodes are dropped.
-  void Select(std::vector<Near>& candidates, size_t most, Scratch& scratch) const;
+  // The first `settled` of them are kept as they are and strike out others all the same.
+  void Select(std::vector<Near>& candidates, size_t most, Scratch& scratch, size_t settled = 0) const;
 
   // --- repairing (graph_repair.cc) ---
 
@@ -91,7 +103,12 @@ class Graph {
 
  private:
   explicit Graph(const HnswOptions& options);
+  // The neighbours not visited yet, now marked visited and on their way into the cache; returns how many.
+  size_t Gather(NodeId node, int level, VisitedSet& visited, NodeId* out) const;
   void Connect(NodeId node, int level, Near to, Scratch& scratch);
+  size_t Bridge(NodeId node, int level, absl::Span<const NodeId> own, std::vector<Near>& linked,
+                Scratch& scratch) const;
+  void Relink(NodeId node, int level, std::vector<Near>& linked, Scratch& scratch);
 
   const HnswOptions options_;
   const double level_scale_;

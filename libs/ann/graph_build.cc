@@ -21,8 +21,10 @@ constexpr uint64_t kNoEntry = kNoNode;
 
 size_t Scratch::bytes() const {
   const auto of = [](const PreparedQuery& q) { return q.raw.size() * 4 + q.rotated.size() * 4 + q.values.size(); };
-  return sizeof(*this) + of(query) + of(node_query) + pool.bytes() + visited.bytes() + nodes.capacity() * 4 +
-         distances.capacity() * 4;
+  size_t bytes = sizeof(*this) + of(query) + of(node_query) + pool.bytes() + visited.bytes() + nodes.capacity() * 4 +
+                 distances.capacity() * 4;
+  for (const auto& lane : lanes) bytes += lane->bytes();
+  return bytes;
 }
 
 Graph::Graph(const HnswOptions& options)
@@ -58,7 +60,7 @@ int Graph::DrawLevel(RowId row) const {
   return std::min(static_cast<int>(-std::log(uniform) * level_scale_), LinkStore::kMaxLevel);
 }
 
-void Graph::Select(std::vector<Near>& candidates, size_t most, Scratch& scratch) const {
+void Graph::Select(std::vector<Near>& candidates, size_t most, Scratch& scratch, size_t settled) const {
   size_t kept = 0;
   std::vector<NodeId>& nodes = scratch.nodes;
   std::vector<float>& distances = scratch.distances;
@@ -80,7 +82,7 @@ void Graph::Select(std::vector<Near>& candidates, size_t most, Scratch& scratch)
     }
     size_t out = kept;
     for (size_t i = 0; i < rest; ++i) {
-      if (distances[i] >= candidates[kept + i].distance) candidates[out++] = candidates[kept + i];
+      if (kept + i < settled || distances[i] >= candidates[kept + i].distance) candidates[out++] = candidates[kept + i];
     }
     candidates.resize(out);
   }

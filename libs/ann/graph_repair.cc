@@ -10,62 +10,84 @@ namespace alcove::ann {
 bool Graph::RepairNode(NodeId node, Scratch& scratch) {
   bool repaired = false;
   NodeId own[NodeStore::kBatch];
-  NodeId behind[NodeStore::kBatch];
   for (int level = links_.level(node); level >= 0; --level) {
-    std::vector<NodeId> around;
-    std::vector<Near> candidates;
+    std::vector<Near> linked;
+    size_t settled = 0;
     {
       std::lock_guard lock(links_.lock(node));
       const size_t count = links_.Read(node, level, own);
       const auto swept = [&](NodeId n) { return links_.state(n) == LinkStore::kSwept; };
       if (std::none_of(own, own + count, swept)) continue;
       repaired = true;
-      for (size_t i = 0; i < count; ++i) {
-        if (!swept(own[i])) {
-          around.push_back(own[i]);
-          continue;
-        }
-        const size_t more = links_.Read(own[i], level, behind);
-        for (size_t j = 0; j < more; ++j) {
-          if (behind[j] != node && links_.state(behind[j]) == LinkStore::kAlive) around.push_back(behind[j]);
-        }
-      }
-      std::sort(around.begin(), around.end());
-      around.erase(std::unique(around.begin(), around.end()), around.end());
-      store_->PrepareNode(node, scratch.node_query);
-      std::vector<float> distances(around.size());
-      for (size_t i = 0; i < around.size(); i += NodeStore::kBatch) {
-        const size_t part = std::min(NodeStore::kBatch, around.size() - i);
-        store_->Estimate(scratch.node_query, around.data() + i, part, distances.data() + i);
-      }
-      for (size_t i = 0; i < around.size(); ++i) candidates.push_back({distances[i], around[i]});
-      std::sort(candidates.begin(), candidates.end());
-      Select(candidates, links_.capacity(level), scratch);
-      for (size_t i = 0; i < candidates.size(); ++i) own[i] = candidates[i].node;
-      links_.Write(node, level, {own, candidates.size()});
+      settled = Bridge(node, level, {own, count}, linked, scratch);
+      for (size_t i = 0; i < linked.size(); ++i) own[i] = linked[i].node;
+      links_.Write(node, level, {own, linked.size()});
     }
-    if (!candidates.empty() || links_.state(node) != LinkStore::kAlive) continue;
-
-    // Everything around it is gone: find its place anew.
-    const Entry entry = this->entry();
-    if (entry.node == kNoNode || entry.node == node || entry.level < level) continue;
-    std::vector<float> vector(options_.dim);
-    store_->Read(node, vector.data());
-    store_->Prepare(vector.data(), scratch.query);
-    SearchLayer(scratch, Descend(scratch, entry, level), level, options_.ef_construction, nullptr);
-    for (size_t i = 0; i < scratch.pool.size(); ++i) {
-      const Candidate& candidate = scratch.pool[i];
-      if (candidate.node() != node) candidates.push_back({candidate.distance, candidate.node()});
+    if (links_.state(node) != LinkStore::kAlive) continue;
+    if (linked.empty()) {
+      Relink(node, level, linked, scratch);
+      settled = 0;
     }
-    Select(candidates, options_.m, scratch);
-    for (size_t i = 0; i < candidates.size(); ++i) own[i] = candidates[i].node;
-    {
-      std::lock_guard lock(links_.lock(node));
-      links_.Write(node, level, {own, candidates.size()});
-    }
-    for (const Near& near : candidates) Connect(node, level, near, scratch);
+    // The swept node led both ways; so do the links in its place.
+    for (size_t i = settled; i < linked.size(); ++i) Connect(node, level, linked[i], scratch);
   }
   return repaired;
+}
+
+// The links that stay, then new ones to the nearest nodes behind the swept ones; returns how many stayed.
+size_t Graph::Bridge(NodeId node, int level, absl::Span<const NodeId> own, std::vector<Near>& linked,
+                     Scratch& scratch) const {
+  std::vector<NodeId> nodes;
+  std::vector<NodeId> behind;
+  NodeId more[NodeStore::kBatch];
+  for (NodeId next : own) {
+    const LinkStore::State state = links_.state(next);
+    if (state == LinkStore::kAlive) nodes.push_back(next);
+    if (state != LinkStore::kSwept) continue;
+    const size_t count = links_.Read(next, level, more);
+    for (size_t i = 0; i < count; ++i) {
+      if (more[i] != node && links_.state(more[i]) == LinkStore::kAlive) behind.push_back(more[i]);
+    }
+  }
+  const size_t settled = nodes.size();
+  std::sort(behind.begin(), behind.end());
+  behind.erase(std::unique(behind.begin(), behind.end()), behind.end());
+  for (NodeId next : behind) {
+    if (std::find(nodes.begin(), nodes.begin() + static_cast<ptrdiff_t>(settled), next) ==
+        nodes.begin() + static_cast<ptrdiff_t>(settled)) {
+      nodes.push_back(next);
+    }
+  }
+  store_->PrepareNode(node, scratch.node_query);
+  std::vector<float> distances(nodes.size());
+  for (size_t i = 0; i < nodes.size(); i += NodeStore::kBatch) {
+    store_->Estimate(scratch.node_query, nodes.data() + i, std::min(NodeStore::kBatch, nodes.size() - i),
+                     distances.data() + i);
+  }
+  linked.clear();
+  for (size_t i = 0; i < nodes.size(); ++i) linked.push_back({distances[i], nodes[i]});
+  std::sort(linked.begin() + static_cast<ptrdiff_t>(settled), linked.end());
+  Select(linked, links_.capacity(level), scratch, settled);
+  return std::min(settled, linked.size());
+}
+
+// Everything around the node is gone: finds its place anew.
+void Graph::Relink(NodeId node, int level, std::vector<Near>& linked, Scratch& scratch) {
+  const Entry entry = this->entry();
+  if (entry.node == kNoNode || entry.node == node || entry.level < level) return;
+  std::vector<float> vector(options_.dim);
+  store_->Read(node, vector.data());
+  store_->Prepare(vector.data(), scratch.query);
+  SearchLayer(scratch, Descend(scratch, entry, level), level, options_.ef_construction, nullptr);
+  for (size_t i = 0; i < scratch.pool.size(); ++i) {
+    const Candidate& candidate = scratch.pool[i];
+    if (candidate.node() != node) linked.push_back({candidate.distance, candidate.node()});
+  }
+  Select(linked, options_.m, scratch);
+  NodeId own[NodeStore::kBatch];
+  for (size_t i = 0; i < linked.size(); ++i) own[i] = linked[i].node;
+  std::lock_guard lock(links_.lock(node));
+  links_.Write(node, level, {own, linked.size()});
 }
 
 void Graph::ReplaceEntry() {

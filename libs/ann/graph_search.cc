@@ -33,31 +33,51 @@ Near Graph::Descend(Scratch& scratch, Entry entry, int level) const {
   return best;
 }
 
-bool Graph::SearchLayer(Scratch& scratch, Near start, int level, size_t ef, const StopCheck* stop) const {
-  CandidatePool& pool = scratch.pool;
-  VisitedSet& visited = scratch.visited;
-  pool.Reset(ef);
-  visited.Reset(rows_.nodes());
-  visited.Insert(start.node);
-  pool.Insert(start.distance, start.node);
+size_t Graph::Gather(NodeId node, int level, VisitedSet& visited, NodeId* out) const {
+  const LinkStore::Link* const places = links_.links(node, level);
   const size_t most = links_.capacity(level);
-  NodeId nodes[NodeStore::kBatch];
-  float distances[NodeStore::kBatch];
-  for (size_t step = 1; pool.HasNext(); ++step) {
-    const NodeId node = pool.Next();
-    const LinkStore::Link* const places = links_.links(node, level);
-    size_t count = 0;
-    for (size_t i = 0; i < most; ++i) {
-      const NodeId next = places[i].load(std::memory_order_acquire);
-      if (next == kNoNode) break;
-      if (!visited.Insert(next)) continue;
-      store_->PrefetchCode(next);
-      nodes[count++] = next;
+  size_t count = 0;
+  for (size_t i = 0; i < most; ++i) {
+    const NodeId next = places[i].load(std::memory_order_acquire);
+    if (next == kNoNode) break;
+    if (!visited.Insert(next)) continue;
+    store_->PrefetchCode(next);
+    out[count++] = next;
+  }
+  return count;
+}
+
+void Graph::BeginLayer(Scratch& scratch, Near start, size_t ef) const {
+  scratch.pool.Reset(ef);
+  scratch.visited.Reset(rows_.nodes());
+  scratch.visited.Insert(start.node);
+  scratch.pool.Insert(start.distance, start.node);
+  scratch.gathered_count = 0;
+}
+
+// One batch ahead: while the codes of one node's neighbours are on their way from memory, the next candidate's links
+// are read and its neighbours' codes asked for. The next candidate is chosen a step early, which costs a few percent
+// more expansions and hides most of the latency.
+bool Graph::StepLayer(Scratch& scratch, int level) const {
+  CandidatePool& pool = scratch.pool;
+  const NodeId* const pending = scratch.gathered[scratch.gathered_in];
+  const size_t waiting = scratch.gathered_count;
+  scratch.gathered_in = !scratch.gathered_in;
+  NodeId* const next = scratch.gathered[scratch.gathered_in];
+  scratch.gathered_count = pool.HasNext() ? Gather(pool.Next(), level, scratch.visited, next) : 0;
+  if (waiting > 0) {
+    float distances[NodeStore::kBatch];
+    store_->Estimate(scratch.query, pending, waiting, distances);
+    for (size_t i = 0; i < waiting; ++i) {
+      if (pool.Insert(distances[i], pending[i]) && level == 0) links_.PrefetchLinks(pending[i]);
     }
-    store_->Estimate(scratch.query, nodes, count, distances);
-    for (size_t i = 0; i < count; ++i) {
-      if (pool.Insert(distances[i], nodes[i]) && level == 0) links_.PrefetchLinks(nodes[i]);
-    }
+  }
+  return scratch.gathered_count > 0 || pool.HasNext();
+}
+
+bool Graph::SearchLayer(Scratch& scratch, Near start, int level, size_t ef, const StopCheck* stop) const {
+  BeginLayer(scratch, start, ef);
+  for (size_t step = 1; StepLayer(scratch, level); ++step) {
     if (stop != nullptr && step % kStopInterval == 0 && stop->ShouldStop()) return false;
   }
   return true;
@@ -94,15 +114,7 @@ bool Graph::SearchFiltered(Scratch& scratch, Near start, size_t ef, const RowFil
     const Near near = open.top();
     if (out.size() == ef && out.front() < near) break;
     open.pop();
-    size_t count = 0;
-    const LinkStore::Link* const places = links_.links(near.node, 0);
-    for (size_t i = 0; i < links_.capacity(0); ++i) {
-      const NodeId next = places[i].load(std::memory_order_acquire);
-      if (next == kNoNode) break;
-      if (!visited.Insert(next)) continue;
-      store_->PrefetchCode(next);
-      nodes[count++] = next;
-    }
+    const size_t count = Gather(near.node, 0, visited, nodes);
     visits += count;
     store_->Estimate(scratch.query, nodes, count, distances);
     for (size_t i = 0; i < count; ++i) {

@@ -11,6 +11,7 @@ namespace {
 
 constexpr size_t kSmallStep = size_t{64} << 10;
 constexpr size_t kHugePage = size_t{2} << 20;
+constexpr size_t kSmallSteps = 2 * kHugePage;  // arrays up to this size grow by kSmallStep
 
 size_t RoundUp(size_t bytes, size_t step) { return (bytes + step - 1) / step * step; }
 
@@ -33,13 +34,13 @@ absl::Status GrowableArray::Reserve(size_t max_bytes) {
   return absl::OkStatus();
 }
 
-absl::Status GrowableArray::Grow(size_t bytes) {
+absl::Status GrowableArray::Grow(size_t bytes, bool exact) {
   const size_t before = committed();
   if (bytes <= before) return absl::OkStatus();
   if (bytes > max_bytes_) {
     return absl::ResourceExhaustedError(absl::StrCat("index capacity of ", max_bytes_, " bytes an array is used up"));
   }
-  const size_t target = RoundUp(bytes, bytes <= kHugePage ? kSmallStep : kHugePage);
+  const size_t target = RoundUp(bytes, exact || bytes <= kSmallSteps ? kSmallStep : kHugePage);
   if (mprotect(data_ + before, target - before, PROT_READ | PROT_WRITE) != 0) {
     return absl::ResourceExhaustedError(absl::StrCat("no memory to grow an index array to ", target, " bytes"));
   }

@@ -23,7 +23,8 @@ class GrowableArray {
   // RESOURCE_EXHAUSTED when the address space cannot be had. Called once.
   absl::Status Reserve(size_t max_bytes);
   // Makes the first `bytes` usable. RESOURCE_EXHAUSTED past max_bytes or without memory.
-  absl::Status Grow(size_t bytes);
+  // With `exact`, commits only what is needed: for arrays made in one go, which then waste no part of a huge page.
+  absl::Status Grow(size_t bytes, bool exact = false);
 
   uint8_t* data() const { return data_; }
   size_t committed() const { return committed_.load(std::memory_order_relaxed); }

@@ -51,8 +51,10 @@ class HnswIndex final : public VectorIndex {
                                                      Scratch& scratch) const;
   absl::StatusOr<std::vector<Neighbor>> SearchWithFilter(const Graph& graph, const SearchParams& params,
                                                          Scratch& scratch) const;
+  std::vector<Neighbor> RankPool(const Graph& graph, const SearchParams& params, Scratch& scratch, size_t& live) const;
+  // The k best of `candidates` (nearest first by codes); `live` says how many of those looked at were live.
   std::vector<Neighbor> Rank(const Graph& graph, const SearchParams& params, const PreparedQuery& query,
-                             absl::Span<const NodeId> candidates) const;
+                             absl::Span<const NodeId> candidates, size_t& live) const;
 
   const HnswOptions options_;
   mutable WriterGate gate_;

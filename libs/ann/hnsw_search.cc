@@ -15,6 +15,10 @@ namespace {
 // Up to this many rows a scan beats any graph.
 constexpr size_t kScanRows = 256;
 
+// Queries of a batch that take turns, and turns between two stop checks.
+constexpr size_t kLanes = 4;
+constexpr size_t kStopRounds = 16;
+
 // Rows that match, by asking a fixed sample of them when the filter does not know.
 double MatchingRows(const RowFilter& filter, const RowTable& rows) {
   const double known = filter.EstimatedCount();
@@ -49,10 +53,65 @@ absl::StatusOr<std::vector<std::vector<Neighbor>>> HnswIndex::SearchBatch(absl::
     return absl::InvalidArgumentError(
         absl::StrCat("a batch of ", queries.size(), " values is not a multiple of the dimension ", dim()));
   }
-  std::vector<std::vector<Neighbor>> out;
-  out.reserve(queries.size() / dim());
-  for (size_t at = 0; at < queries.size(); at += dim()) {
-    ALCOVE_ASSIGN_OR_RETURN(out.emplace_back(), Search(queries.subspan(at, dim()), params));
+  ALCOVE_RETURN_IF_ERROR(CheckParams(params));
+  const size_t count = queries.size() / dim();
+  for (size_t i = 0; i < count; ++i)
+    ALCOVE_RETURN_IF_ERROR(CheckQuery(queries.subspan(i * dim(), dim()), dim(), metric()));
+  const EpochDomain::Pin pin = epochs_.Enter();
+  const Graph& graph = *graph_.load(std::memory_order_seq_cst);
+  Scratch& scratch = ScratchOf(pin);
+  std::vector<std::vector<Neighbor>> out(count);
+  const auto one = [&](size_t i) -> absl::Status {
+    graph.store().Prepare(queries.data() + i * dim(), scratch.query);
+    ALCOVE_ASSIGN_OR_RETURN(out[i], SearchPinned(graph, params, scratch));
+    return absl::OkStatus();
+  };
+  if (params.exact || params.filter != nullptr || graph.rows().live() <= kScanRows) {
+    for (size_t i = 0; i < count; ++i) ALCOVE_RETURN_IF_ERROR(one(i));
+    return out;
+  }
+
+  // Several traversals take turns: while one waits for memory, the others compute.
+  struct Lane {
+    Scratch* scratch;
+    size_t query;
+  };
+  std::vector<Lane> lanes;
+  size_t next = 0;
+  const size_t ef = std::max(params.ef, params.k);
+  const auto begin = [&](Lane& lane) {
+    lane.query = next++;
+    graph.store().Prepare(queries.data() + lane.query * dim(), lane.scratch->query);
+    graph.BeginLayer(*lane.scratch, graph.Descend(*lane.scratch, graph.entry(), 0), ef);
+  };
+  while (lanes.size() < kLanes && next < count) {
+    if (scratch.lanes.size() == lanes.size()) scratch.lanes.push_back(std::make_unique<Scratch>());
+    lanes.push_back({scratch.lanes[lanes.size()].get(), 0});
+    begin(lanes.back());
+  }
+  const size_t wanted = std::min(params.k, graph.rows().live());
+  for (size_t step = 1; !lanes.empty(); ++step) {
+    for (size_t l = 0; l < lanes.size();) {
+      Lane& lane = lanes[l];
+      if (graph.StepLayer(*lane.scratch, 0)) {
+        ++l;
+        continue;
+      }
+      size_t live = 0;
+      out[lane.query] = RankPool(graph, params, *lane.scratch, live);
+      if (live < wanted && lane.scratch->pool.size() >= ef && graph.rows().dead() > 0) {
+        ALCOVE_RETURN_IF_ERROR(one(lane.query));
+      }
+      if (next < count) {
+        begin(lane);
+      } else {
+        lane = lanes.back();
+        lanes.pop_back();
+      }
+    }
+    if (params.stop != nullptr && step % kStopRounds == 0 && params.stop->ShouldStop()) {
+      return absl::CancelledError("search stopped by its caller");
+    }
   }
   return out;
 }
@@ -71,16 +130,22 @@ absl::StatusOr<std::vector<Neighbor>> HnswIndex::SearchPinned(const Graph& graph
     if (!graph.SearchLayer(scratch, start, 0, ef, params.stop)) {
       return absl::CancelledError("search stopped by its caller");
     }
-    scratch.nodes.clear();
-    for (size_t i = 0; i < scratch.pool.size(); ++i) scratch.nodes.push_back(scratch.pool[i].node());
-    std::vector<Neighbor> found = Rank(graph, params, scratch.query, scratch.nodes);
+    size_t live = 0;
+    std::vector<Neighbor> found = RankPool(graph, params, scratch, live);
     // Tombstones took places of the pool: look wider, once there is anything left to find.
-    if (found.size() >= wanted || scratch.pool.size() < ef || graph.rows().dead() == 0) return found;
+    if (live >= wanted || scratch.pool.size() < ef || graph.rows().dead() == 0) return found;
   }
 }
 
+std::vector<Neighbor> HnswIndex::RankPool(const Graph& graph, const SearchParams& params, Scratch& scratch,
+                                          size_t& live) const {
+  scratch.nodes.clear();
+  for (size_t i = 0; i < scratch.pool.size(); ++i) scratch.nodes.push_back(scratch.pool[i].node());
+  return Rank(graph, params, scratch.query, scratch.nodes, live);
+}
+
 std::vector<Neighbor> HnswIndex::Rank(const Graph& graph, const SearchParams& params, const PreparedQuery& query,
-                                      absl::Span<const NodeId> candidates) const {
+                                      absl::Span<const NodeId> candidates, size_t& live) const {
   const NodeStore& store = graph.store();
   const RowTable& rows = graph.rows();
   const size_t first = store.refines()
@@ -89,6 +154,7 @@ std::vector<Neighbor> HnswIndex::Rank(const Graph& graph, const SearchParams& pa
   std::vector<Neighbor> ranked;
   float scores[NodeStore::kBatch];
   // Usually one round; more only when some of the best candidates turn out to be tombstones.
+  live = 0;
   for (size_t done = 0, goal = std::min(first, candidates.size());;) {
     while (done < goal) {
       const size_t count = std::min(NodeStore::kBatch, goal - done);
@@ -99,13 +165,17 @@ std::vector<Neighbor> HnswIndex::Rank(const Graph& graph, const SearchParams& pa
         const RowId row = rows.RowOf(nodes[i]);
         NodeId now = rows.NodeOf(row);
         if (now == kNoNode) continue;
-        // Updated in mid-search: the row counts with its new vector.
-        if (now != nodes[i]) store.Score(query, &now, 1, &scores[i]);
+        // The row may have been updated in mid-search: then it counts with its new vector, wherever that lies.
+        if (now != nodes[i]) {
+          store.Score(query, &now, 1, &scores[i]);
+        } else {
+          ++live;
+        }
         ranked.push_back({row, scores[i]});
       }
       done += count;
     }
-    if (ranked.size() >= params.k || done == candidates.size()) break;
+    if (live >= params.k || done == candidates.size()) break;
     goal = std::min(candidates.size(), done + first);
   }
   std::sort(ranked.begin(), ranked.end(), TopK::Better);
@@ -145,7 +215,8 @@ absl::StatusOr<std::vector<Neighbor>> HnswIndex::SearchWithFilter(const Graph& g
   }
   scratch.nodes.clear();
   for (const Near& near : found) scratch.nodes.push_back(near.node);
-  return Rank(graph, params, scratch.query, scratch.nodes);
+  size_t live_found = 0;
+  return Rank(graph, params, scratch.query, scratch.nodes, live_found);
 }
 
 }  // namespace alcove::ann

@@ -174,7 +174,7 @@ struct HnswOptions {
   size_t max_threads = 0;           // for AddBatch; 0: number of CPUs
   // With `deterministic`, AddBatch inserts in order on one thread: the same calls give the same graph bit for bit.
   bool deterministic = false;
-  size_t max_rows = size_t{1} << 28;  // capacity: address space reserved, not memory
+  size_t max_rows = size_t{1} << 26;  // capacity: address space reserved, not memory
 };
 
 absl::StatusOr<std::unique_ptr<VectorIndex>> MakeFlatIndex(const FlatOptions& options);

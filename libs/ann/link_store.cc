@@ -14,10 +14,10 @@ absl::Status LinkStore::Reserve(size_t max_nodes) {
   return states_.Reserve(max_nodes);
 }
 
-absl::Status LinkStore::Grow(size_t nodes) {
-  ALCOVE_RETURN_IF_ERROR(base_.Grow(nodes * 2 * m_ * 4));
-  ALCOVE_RETURN_IF_ERROR(upper_at_.Grow(nodes * 4));
-  return states_.Grow(nodes);
+absl::Status LinkStore::Grow(size_t nodes, bool exact) {
+  ALCOVE_RETURN_IF_ERROR(base_.Grow(nodes * 2 * m_ * 4, exact));
+  ALCOVE_RETURN_IF_ERROR(upper_at_.Grow(nodes * 4, exact));
+  return states_.Grow(nodes, exact);
 }
 
 absl::Status LinkStore::Init(NodeId node, int level) {

@@ -29,7 +29,7 @@ class LinkStore {
 
   explicit LinkStore(size_t m) : m_(m) {}
   absl::Status Reserve(size_t max_nodes);
-  absl::Status Grow(size_t nodes);
+  absl::Status Grow(size_t nodes, bool exact = false);  // see GrowableArray::Grow
 
   // Empties the node's links and gives it places on layers 1..level, taking back those it had in an earlier life.
   absl::Status Init(NodeId node, int level);

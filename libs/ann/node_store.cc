@@ -57,15 +57,15 @@ absl::StatusOr<std::unique_ptr<NodeStore>> NodeStore::Make(const StoreLayout& la
   return store;
 }
 
-absl::Status NodeStore::Grow(size_t nodes) {
+absl::Status NodeStore::Grow(size_t nodes, bool exact) {
   if (nodes > max_nodes_) {
     return absl::ResourceExhaustedError(absl::StrCat("index is full: its capacity is ", max_nodes_, " vectors"));
   }
-  ALCOVE_RETURN_IF_ERROR(codes_.Grow(nodes * code_stride_));
-  ALCOVE_RETURN_IF_ERROR(scales_.Grow(nodes * 4));
-  ALCOVE_RETURN_IF_ERROR(norms_.Grow(nodes * 4));
-  ALCOVE_RETURN_IF_ERROR(vectors_.Grow(nodes * vector_stride_));
-  if (layout_.vectors == Storage::kInt8) ALCOVE_RETURN_IF_ERROR(residual_scales_.Grow(nodes * 4));
+  ALCOVE_RETURN_IF_ERROR(codes_.Grow(nodes * code_stride_, exact));
+  ALCOVE_RETURN_IF_ERROR(scales_.Grow(nodes * 4, exact));
+  ALCOVE_RETURN_IF_ERROR(norms_.Grow(nodes * 4, exact));
+  ALCOVE_RETURN_IF_ERROR(vectors_.Grow(nodes * vector_stride_, exact));
+  if (layout_.vectors == Storage::kInt8) ALCOVE_RETURN_IF_ERROR(residual_scales_.Grow(nodes * 4, exact));
   return absl::OkStatus();
 }
 
@@ -172,24 +172,15 @@ void NodeStore::PrepareNode(NodeId node, PreparedQuery& out) const {
   }
   if (out.values.size() != padded) out.values = AlignedBuffer<int8_t>(padded);
   const uint8_t* code = codes_.data() + size_t{node} * code_stride_;
-  int8_t* values = out.values.data();
-  int32_t sum = 0;
+  const float scale = scales_.as<float>()[node];
   if (layout_.codes == Storage::kInt8) {
-    for (size_t i = 0; i < padded; ++i) {
-      values[i] = static_cast<int8_t>(code[i] - 128);
-      sum += values[i];
-    }
-    out.code_scale = scales_.as<float>()[node];
-    out.offset = simd::kU8Centre * static_cast<float>(sum);
+    const auto sum = static_cast<float>(kernels_.expand_u8(code, out.values.data(), padded));
+    out.code_scale = scale;
+    out.offset = simd::kU8Centre * sum;
   } else {
-    const size_t half = padded / 2;
-    for (size_t i = 0; i < half; ++i) {
-      values[i] = static_cast<int8_t>(2 * (code[i] & 15) - 15);
-      values[i + half] = static_cast<int8_t>(2 * (code[i] >> 4) - 15);
-      sum += values[i] + values[i + half];
-    }
-    out.code_scale = scales_.as<float>()[node] * 0.5f;
-    out.offset = simd::kU4Centre * static_cast<float>(sum);
+    const auto sum = static_cast<float>(kernels_.expand_u4(code, out.values.data(), padded));
+    out.code_scale = scale * 0.5f;
+    out.offset = simd::kU4Centre * sum;
   }
   const float norm = norms_.as<float>()[node];
   const bool l2 = layout_.metric == Metric::kL2;
@@ -209,9 +200,7 @@ void NodeStore::Estimate(const PreparedQuery& query, const NodeId* nodes, size_t
     int32_t sums[kBatch];
     const auto kernel = layout_.codes == Storage::kInt4 ? kernels_.dot_u4_rows : kernels_.dot_u8_rows;
     kernel(query.values.data(), padded, codes_.data(), code_stride_, nodes, count, sums);
-    for (size_t i = 0; i < count; ++i) {
-      out[i] = query.self - query.weight * scales[nodes[i]] * (static_cast<float>(sums[i]) - query.offset);
-    }
+    kernels_.scale_rows(sums, scales, nodes, count, query.self, query.weight, query.offset, out);
   }
   if (layout_.metric == Metric::kL2) {
     const float* norms = norms_.as<float>();

@@ -54,7 +54,7 @@ class NodeStore {
   static absl::StatusOr<std::unique_ptr<NodeStore>> Make(const StoreLayout& layout, size_t max_nodes);
 
   const StoreLayout& layout() const { return layout_; }
-  absl::Status Grow(size_t nodes);
+  absl::Status Grow(size_t nodes, bool exact = false);  // see GrowableArray::Grow
 
   // Encodes vector[dim] as `node`. `scratch` is overwritten.
   void Write(NodeId node, const float* vector, PreparedQuery& scratch);

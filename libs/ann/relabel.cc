@@ -47,8 +47,8 @@ absl::StatusOr<std::unique_ptr<Graph>> Relabel(const Graph& graph) {
   for (NodeId node = 0; node < order.size(); ++node) renamed[order[node]] = node;
 
   ALCOVE_ASSIGN_OR_RETURN(std::unique_ptr<Graph> copy, Graph::Make(graph.options()));
-  ALCOVE_RETURN_IF_ERROR(copy->store().Grow(order.size()));
-  ALCOVE_RETURN_IF_ERROR(copy->links().Grow(order.size()));
+  ALCOVE_RETURN_IF_ERROR(copy->store().Grow(order.size(), /*exact=*/true));
+  ALCOVE_RETURN_IF_ERROR(copy->links().Grow(order.size(), /*exact=*/true));
 
   const auto from = graph.store().columns(), to = copy->store().columns();
   for (size_t c = 0; c < from.size(); ++c) {

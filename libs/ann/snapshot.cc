@@ -288,6 +288,12 @@ absl::Status LoadSnapshot(const SnapshotHeader& header, NodeStore& store, RowTab
   std::vector<uint8_t> states(nodes);
   ALCOVE_RETURN_IF_ERROR(ReadSection(reader, kRows, 4, row_of.data(), nodes * 4));
   ALCOVE_RETURN_IF_ERROR(ReadSection(reader, kStates, 1, states.data(), nodes));
+  for (RowId row : row_of) {
+    if (row > reader.max_bytes() / 4) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("snapshot holds row ", row, ", whose table needs more than the limit of memory"));
+    }
+  }
   ALCOVE_RETURN_IF_ERROR(rows.Restore(row_of, states));
   ALCOVE_RETURN_IF_ERROR(store.Grow(nodes));
   for (const NodeStore::Column& column : store.columns()) {
@@ -300,7 +306,7 @@ absl::Status LoadSnapshot(const SnapshotHeader& header, NodeStore& store, RowTab
 }
 
 absl::StatusOr<std::unique_ptr<VectorIndex>> LoadIndex(ByteSource& source, const LoadOptions& options) {
-  SnapshotReader reader(source);
+  SnapshotReader reader(source, options.max_bytes);
   ALCOVE_ASSIGN_OR_RETURN(const SnapshotHeader header, ReadHeader(reader));
   // At least this much memory a node: half a byte a dimension, and the row tables.
   const uint64_t least = header.nodes * (header.layout.dim / 2 + 13 + uint64_t{header.m} * 8);

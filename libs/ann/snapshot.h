@@ -34,11 +34,14 @@ struct SnapshotHeader {
 // Reads exactly what is asked for, or fails with DATA_LOSS.
 class SnapshotReader {
  public:
-  explicit SnapshotReader(ByteSource& source) : source_(source) {}
+  SnapshotReader(ByteSource& source, size_t max_bytes) : source_(source), max_bytes_(max_bytes) {}
   absl::Status ReadExactly(void* out, size_t size);
+  // What the loaded index may take.
+  size_t max_bytes() const { return max_bytes_; }
 
  private:
   ByteSource& source_;
+  const size_t max_bytes_;
 };
 
 absl::StatusOr<SnapshotHeader> ReadHeader(SnapshotReader& reader);

@@ -137,6 +137,60 @@ void DotU4Rows(const int8_t* q, size_t n, const uint8_t* base, size_t stride, co
   }
 }
 
+void MultiplyF32(float* x, const float* y, size_t n) {
+  size_t i = 0;
+  for (; i + 8 <= n; i += 8) _mm256_storeu_ps(x + i, _mm256_mul_ps(_mm256_loadu_ps(x + i), _mm256_loadu_ps(y + i)));
+  for (; i < n; ++i) x[i] *= y[i];
+}
+
+float MaxAbsF32(const float* x, size_t n) {
+  const __m256 magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
+  __m256 most = _mm256_setzero_ps();
+  size_t i = 0;
+  for (; i + 8 <= n; i += 8) most = _mm256_max_ps(most, _mm256_and_ps(magnitude, _mm256_loadu_ps(x + i)));
+  float lanes[8];
+  _mm256_storeu_ps(lanes, most);
+  float out = 0;
+  for (float lane : lanes) out = lane > out ? lane : out;
+  for (; i < n; ++i) {
+    const float value = x[i] < 0 ? -x[i] : x[i];
+    out = value > out ? value : out;
+  }
+  return out;
+}
+
+int32_t SumOfQuads(__m256i v) {
+  __m128i s = _mm_add_epi64(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+  return static_cast<int32_t>(_mm_cvtsi128_si64(_mm_add_epi64(s, _mm_unpackhi_epi64(s, s))));
+}
+
+int32_t ExpandU8(const uint8_t* codes, int8_t* out, size_t n) {
+  const __m256i sign = _mm256_set1_epi8(-128);
+  __m256i sum = _mm256_setzero_si256();
+  for (size_t i = 0; i < n; i += 32) {
+    const __m256i c = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes + i));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i), _mm256_xor_si256(c, sign));
+    sum = _mm256_add_epi64(sum, _mm256_sad_epu8(c, _mm256_setzero_si256()));
+  }
+  return SumOfQuads(sum) - 128 * static_cast<int32_t>(n);
+}
+
+int32_t ExpandU4(const uint8_t* codes, int8_t* out, size_t n) {
+  const size_t half = n / 2;
+  const __m256i nibble = _mm256_set1_epi8(15), zero = _mm256_setzero_si256();
+  __m256i sum = zero;
+  for (size_t i = 0; i < half; i += 32) {
+    const __m256i c = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes + i));
+    const __m256i low = _mm256_and_si256(c, nibble);
+    const __m256i high = _mm256_and_si256(_mm256_srli_epi16(c, 4), nibble);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i), _mm256_sub_epi8(_mm256_add_epi8(low, low), nibble));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + half + i),
+                        _mm256_sub_epi8(_mm256_add_epi8(high, high), nibble));
+    sum = _mm256_add_epi64(sum, _mm256_add_epi64(_mm256_sad_epu8(low, zero), _mm256_sad_epu8(high, zero)));
+  }
+  return 2 * SumOfQuads(sum) - 15 * static_cast<int32_t>(n);
+}
+
 void F32ToF16(const float* in, uint16_t* out, size_t n) {
   size_t i = 0;
   for (; i + 8 <= n; i += 8) {
@@ -194,6 +248,10 @@ void FillAvx2(Kernels& t) {
   t.dot_f16_rows = DotF16Rows;
   t.dot_u8_rows = DotU8Rows;
   t.dot_u4_rows = DotU4Rows;
+  t.multiply_f32 = MultiplyF32;
+  t.max_abs_f32 = MaxAbsF32;
+  t.expand_u8 = ExpandU8;
+  t.expand_u4 = ExpandU4;
   t.f32_to_f16 = F32ToF16;
   t.f16_to_f32 = F16ToF32;
   t.bf16_to_f32 = Bf16ToF32;

@@ -126,6 +126,41 @@ void DotU4Rows(const int8_t* q, size_t n, const uint8_t* base, size_t stride, co
   }
 }
 
+void ScaleRows(const int32_t* sums, const float* scales, const uint32_t* ids, size_t count, float self, float weight,
+               float offset, float* out) {
+  const __m512 w = _mm512_set1_ps(weight), o = _mm512_set1_ps(offset), s = _mm512_set1_ps(self);
+  for (size_t j = 0; j < count; j += 16) {
+    const __mmask16 rest = count - j < 16 ? First(count - j) : 0xffff;
+    const __m512i id = _mm512_maskz_loadu_epi32(rest, ids + j);
+    const __m512 scale = _mm512_mask_i32gather_ps(_mm512_setzero_ps(), rest, id, scales, 4);
+    const __m512 sum = _mm512_cvtepi32_ps(_mm512_maskz_loadu_epi32(rest, sums + j));
+    const __m512 d = _mm512_sub_ps(s, _mm512_mul_ps(_mm512_mul_ps(w, scale), _mm512_sub_ps(sum, o)));
+    _mm512_mask_storeu_ps(out + j, rest, d);
+  }
+}
+
+float MaxAbsF32(const float* x, size_t n) {
+  __m512 most = _mm512_setzero_ps();
+  for (size_t i = 0; i < n; i += 16) {
+    const __mmask16 rest = n - i < 16 ? First(n - i) : 0xffff;
+    most = _mm512_max_ps(most, _mm512_abs_ps(_mm512_maskz_loadu_ps(rest, x + i)));
+  }
+  return _mm512_reduce_max_ps(most);
+}
+
+int32_t RoundS8(const float* x, float factor, int8_t* out, size_t n) {
+  const __m512 f = _mm512_set1_ps(factor);
+  __m512i sum = _mm512_setzero_si512();
+  for (size_t i = 0; i < n; i += 16) {
+    const __mmask16 rest = n - i < 16 ? First(n - i) : 0xffff;
+    __m512i v = _mm512_cvtps_epi32(_mm512_mul_ps(f, _mm512_maskz_loadu_ps(rest, x + i)));
+    v = _mm512_max_epi32(_mm512_min_epi32(v, _mm512_set1_epi32(127)), _mm512_set1_epi32(-127));
+    sum = _mm512_add_epi32(sum, v);
+    _mm_mask_storeu_epi8(out + i, rest, _mm512_cvtepi32_epi8(v));
+  }
+  return _mm512_reduce_add_epi32(sum);
+}
+
 void F32ToF16(const float* in, uint16_t* out, size_t n) {
   for (size_t i = 0; i < n; i += 16) {
     const __mmask16 rest = n - i < 16 ? First(n - i) : 0xffff;
@@ -191,6 +226,9 @@ void FillAvx512(Kernels& t) {
   t.dot_f16_rows = DotF16Rows;
   t.dot_u8_rows = DotU8Rows;
   t.dot_u4_rows = DotU4Rows;
+  t.scale_rows = ScaleRows;
+  t.max_abs_f32 = MaxAbsF32;
+  t.round_s8 = RoundS8;
   t.f32_to_f16 = F32ToF16;
   t.f16_to_f32 = F16ToF32;
   t.hadamard_f32 = HadamardF32;

@@ -41,6 +41,19 @@ struct Kernels {
   void (*dot_u1_rows)(const uint8_t* planes, size_t n, const uint8_t* base, size_t stride, const uint32_t* ids,
                       size_t count, int32_t* out);
 
+  // out[j] = self - weight * scales[ids[j]] * (sums[j] - offset): integer sums to distances.
+  void (*scale_rows)(const int32_t* sums, const float* scales, const uint32_t* ids, size_t count, float self,
+                     float weight, float offset, float* out);
+
+  void (*multiply_f32)(float* x, const float* y, size_t n);  // x[i] *= y[i]
+  float (*max_abs_f32)(const float* x, size_t n);
+  // out[i] = x[i] * factor rounded to the nearest integer, ties to even; returns their sum. |x[i] * factor| <= 127.5.
+  int32_t (*round_s8)(const float* x, float factor, int8_t* out, size_t n);
+
+  // Codes as signed values: u - 128, and 2 c - 15. Returns their sum. n % 64 == 0.
+  int32_t (*expand_u8)(const uint8_t* codes, int8_t* out, size_t n);
+  int32_t (*expand_u4)(const uint8_t* codes, int8_t* out, size_t n);
+
   // Round to nearest even; beyond the half range gives infinity.
   void (*f32_to_f16)(const float* in, uint16_t* out, size_t n);
   void (*f16_to_f32)(const uint16_t* in, float* out, size_t n);

@@ -167,6 +167,43 @@ TEST_P(EachInstructionSet, EqualsScalarOnBrainFloatConversion) {
   EXPECT_EQ(a, b);
 }
 
+TEST_P(EachInstructionSet, EqualsScalarOnScalingAndRounding) {
+  for (size_t n : {1, 7, 16, 17, 40, 100}) {
+    const auto x = Floats(n), scales = Floats(50);
+    EXPECT_EQ(set_->max_abs_f32(x.data(), n), Scalar().max_abs_f32(x.data(), n));
+    auto product = x, product_scalar = x;
+    set_->multiply_f32(product.data(), x.data(), n);
+    Scalar().multiply_f32(product_scalar.data(), x.data(), n);
+    EXPECT_EQ(product, product_scalar);
+    std::vector<int8_t> rounded(n), rounded_scalar(n);
+    const float factor = 127.0f / Scalar().max_abs_f32(x.data(), n);
+    EXPECT_EQ(set_->round_s8(x.data(), factor, rounded.data(), n),
+              Scalar().round_s8(x.data(), factor, rounded_scalar.data(), n));
+    EXPECT_EQ(rounded, rounded_scalar);
+    std::vector<int32_t> sums(n);
+    std::vector<uint32_t> ids(n);
+    for (size_t i = 0; i < n; ++i) {
+      sums[i] = static_cast<int32_t>(random_() % 100000) - 50000;
+      ids[i] = random_() % 50;
+    }
+    std::vector<float> out(n + 1, 5), out_scalar(n + 1, 5);
+    set_->scale_rows(sums.data(), scales.data(), ids.data(), n, 1.5f, 0.25f, 33.0f, out.data());
+    Scalar().scale_rows(sums.data(), scales.data(), ids.data(), n, 1.5f, 0.25f, 33.0f, out_scalar.data());
+    for (size_t i = 0; i <= n; ++i) EXPECT_NEAR(out[i], out_scalar[i], 1e-6f * (1 + std::fabs(out_scalar[i])));
+  }
+}
+
+TEST_P(EachInstructionSet, EqualsScalarOnExpandingCodes) {
+  for (size_t n : {64, 128, 192, 384}) {
+    const auto codes = Bytes(n);
+    std::vector<int8_t> want(n), got(n);
+    EXPECT_EQ(set_->expand_u8(codes.data(), got.data(), n), Scalar().expand_u8(codes.data(), want.data(), n));
+    EXPECT_EQ(got, want);
+    EXPECT_EQ(set_->expand_u4(codes.data(), got.data(), n), Scalar().expand_u4(codes.data(), want.data(), n));
+    EXPECT_EQ(got, want);
+  }
+}
+
 TEST_P(EachInstructionSet, HadamardTwiceIsTheIdentityTimesN) {
   for (size_t n : {1, 2, 4, 8, 16, 32, 256, 1024}) {
     const auto x = Floats(n);

@@ -1,16 +1,11 @@
 #include "libs/simd/quantize.h"
 
 #include <algorithm>
-#include <cmath>
+
+#include "libs/simd/kernels.h"
 
 namespace alcove::simd {
 namespace {
-
-float MaxAbs(const float* x, size_t n) {
-  float most = 0;
-  for (size_t i = 0; i < n; ++i) most = std::max(most, std::fabs(x[i]));
-  return most;
-}
 
 // 1.5 * 2^23: adding and subtracting it rounds to the nearest integer without a call.
 constexpr float kRound = 12582912.0f;
@@ -18,7 +13,7 @@ constexpr float kRound = 12582912.0f;
 }  // namespace
 
 float EncodeU8(const float* x, size_t n, uint8_t* codes) {
-  const float most = MaxAbs(x, n);
+  const float most = Best().max_abs_f32(x, n);
   if (!(most > 0)) {
     for (size_t i = 0; i < n; ++i) codes[i] = 128;
     return 0;
@@ -36,7 +31,7 @@ float EncodeU8(const float* x, size_t n, uint8_t* codes) {
 
 float EncodeU4(const float* x, size_t n, uint8_t* codes) {
   const size_t half = n / 2;
-  const float most = MaxAbs(x, n);
+  const float most = Best().max_abs_f32(x, n);
   if (!(most > 0)) {
     for (size_t i = 0; i < half; ++i) codes[i] = 0x88;
     return 0;
@@ -74,15 +69,10 @@ float EncodeU4(const float* x, size_t n, uint8_t* codes) {
 }
 
 QueryScale EncodeQuery(const float* x, size_t n, int8_t* values) {
-  const float most = MaxAbs(x, n);
+  const Kernels& kernels = Best();
+  const float most = kernels.max_abs_f32(x, n);
   const float inverse = most > 0 ? 127.0f / most : 0.0f;
-  int32_t sum = 0;
-  for (size_t i = 0; i < n; ++i) {
-    const auto v = static_cast<int32_t>((x[i] * inverse + kRound) - kRound);
-    values[i] = static_cast<int8_t>(v);
-    sum += v;
-  }
-  return {.scale = most / 127.0f, .sum = sum};
+  return {.scale = most / 127.0f, .sum = kernels.round_s8(x, inverse, values, n)};
 }
 
 void DecodeU8(const uint8_t* codes, float scale, size_t n, float* out) {

@@ -41,7 +41,7 @@ void Rotation::Apply(const float* in, float* out) const {
   std::fill(out + dim_, out + padded_, 0.0f);
   for (size_t round = 0; round < rounds_; ++round) {
     const float* signs = signs_.data() + round * padded_;
-    for (size_t i = 0; i < padded_; ++i) out[i] *= signs[i];
+    kernels.multiply_f32(out, signs, padded_);
     kernels.hadamard_f32(out + (round % 2 == 0 ? 0 : padded_ - block_), block_);
   }
 }
@@ -49,9 +49,8 @@ void Rotation::Apply(const float* in, float* out) const {
 void Rotation::ApplyInverse(float* in, float* out) const {
   const Kernels& kernels = Best();
   for (size_t round = rounds_; round-- > 0;) {
-    const float* signs = signs_.data() + round * padded_;
     kernels.hadamard_f32(in + (round % 2 == 0 ? 0 : padded_ - block_), block_);
-    for (size_t i = 0; i < padded_; ++i) in[i] *= signs[i];
+    kernels.multiply_f32(in, signs_.data() + round * padded_, padded_);
   }
   std::copy_n(in, dim_, out);
 }

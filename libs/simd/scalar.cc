@@ -1,5 +1,6 @@
 // The reference every other instruction set is compared with.
 #include <bit>
+#include <cmath>
 #include <cstring>
 
 #include "libs/simd/kernels_internal.h"
@@ -115,6 +116,54 @@ void DotU1Rows(const uint8_t* planes, size_t n, const uint8_t* base, size_t stri
   }
 }
 
+void ScaleRows(const int32_t* sums, const float* scales, const uint32_t* ids, size_t count, float self, float weight,
+               float offset, float* out) {
+  for (size_t j = 0; j < count; ++j) {
+    out[j] = self - weight * scales[ids[j]] * (static_cast<float>(sums[j]) - offset);
+  }
+}
+
+void MultiplyF32(float* x, const float* y, size_t n) {
+  for (size_t i = 0; i < n; ++i) x[i] *= y[i];
+}
+
+float MaxAbsF32(const float* x, size_t n) {
+  float most = 0;
+  for (size_t i = 0; i < n; ++i) most = std::fabs(x[i]) > most ? std::fabs(x[i]) : most;
+  return most;
+}
+
+int32_t RoundS8(const float* x, float factor, int8_t* out, size_t n) {
+  int32_t sum = 0;
+  for (size_t i = 0; i < n; ++i) {
+    // Adding and subtracting 1.5 * 2^23 rounds to the nearest integer without a call.
+    const auto v = static_cast<int32_t>((x[i] * factor + 12582912.0f) - 12582912.0f);
+    out[i] = static_cast<int8_t>(v > 127 ? 127 : v < -127 ? -127 : v);
+    sum += out[i];
+  }
+  return sum;
+}
+
+int32_t ExpandU8(const uint8_t* codes, int8_t* out, size_t n) {
+  int32_t sum = 0;
+  for (size_t i = 0; i < n; ++i) {
+    out[i] = static_cast<int8_t>(codes[i] - 128);
+    sum += out[i];
+  }
+  return sum;
+}
+
+int32_t ExpandU4(const uint8_t* codes, int8_t* out, size_t n) {
+  const size_t half = n / 2;
+  int32_t sum = 0;
+  for (size_t i = 0; i < half; ++i) {
+    out[i] = static_cast<int8_t>(2 * (codes[i] & 15) - 15);
+    out[i + half] = static_cast<int8_t>(2 * (codes[i] >> 4) - 15);
+    sum += out[i] + out[i + half];
+  }
+  return sum;
+}
+
 void F32ToF16(const float* in, uint16_t* out, size_t n) {
   for (size_t i = 0; i < n; ++i) out[i] = FloatToHalf(in[i]);
 }
@@ -153,6 +202,12 @@ void FillScalar(Kernels& t) {
               .dot_u8_rows = DotU8Rows,
               .dot_u4_rows = DotU4Rows,
               .dot_u1_rows = DotU1Rows,
+              .scale_rows = ScaleRows,
+              .multiply_f32 = MultiplyF32,
+              .max_abs_f32 = MaxAbsF32,
+              .round_s8 = RoundS8,
+              .expand_u8 = ExpandU8,
+              .expand_u4 = ExpandU4,
               .f32_to_f16 = F32ToF16,
               .f16_to_f32 = F16ToF32,
               .f32_to_bf16 = F32ToBf16,
