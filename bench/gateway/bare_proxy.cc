@@ -1,7 +1,7 @@
 // The gateway's gRPC data path with a key check, rate limit and metrics, and nothing else of the gateway: what the
 // benchmark measures where the whole binary has not been built, and a floor to compare it with.
 //
-// usage: alcove-bench-proxy LISTEN_PORT BACKEND_ADDRESS
+// usage: alcove-bench-proxy LISTEN_PORT BACKEND_ADDRESS API_KEY
 
 #include <csignal>
 #include <cstdio>
@@ -21,7 +21,7 @@ namespace gateway = alcove::gateway;
 
 class ProxyHandler final : public gateway::Handler {
  public:
-  ProxyHandler(gateway::Loop& loop, const std::string& backend) : upstreams_(loop) {
+  ProxyHandler(gateway::Loop& loop, const std::string& backend, const std::string& key) : upstreams_(loop) {
     gateway::UpstreamOptions options;
     options.name = "echo";
     options.endpoints = {backend};
@@ -29,7 +29,7 @@ class ProxyHandler final : public gateway::Handler {
     auto identity = std::make_shared<gateway::Identity>();
     identity->tenant = "bench";
     identity->request_limit = gateway::Gcra(100e6, 100e6);
-    keys_["bench-key"] = identity;
+    keys_[key] = identity;
     gateway::GrpcProxyOptions proxy;
     proxy.route = [&pool](std::string_view) { return &pool; };
     proxy.authenticate =
@@ -61,8 +61,8 @@ class ProxyHandler final : public gateway::Handler {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3) {
-    std::fprintf(stderr, "usage: %s LISTEN_PORT BACKEND_ADDRESS\n", argv[0]);
+  if (argc != 4) {
+    std::fprintf(stderr, "usage: %s LISTEN_PORT BACKEND_ADDRESS API_KEY\n", argv[0]);
     return 2;
   }
   sigset_t set;
@@ -74,8 +74,9 @@ int main(int argc, char** argv) {
   options.port = static_cast<uint16_t>(std::atoi(argv[1]));
   options.threads = 1;
   const std::string backend = argv[2];
+  const std::string key = argv[3];
   auto server = gateway::Server::Start(
-      options, [&backend](gateway::Loop& loop) { return std::make_unique<ProxyHandler>(loop, backend); });
+      options, [&](gateway::Loop& loop) { return std::make_unique<ProxyHandler>(loop, backend, key); });
   if (!server.ok()) {
     std::fprintf(stderr, "%s\n", std::string(server.status().message()).c_str());
     return 1;

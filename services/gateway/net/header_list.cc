@@ -1,21 +1,54 @@
 #include "services/gateway/net/header_list.h"
 
+#include <algorithm>
+#include <cstring>
+
 #include "absl/strings/ascii.h"
 
 namespace alcove::gateway {
 
+HeaderList::Bytes& HeaderList::Bytes::operator=(const Bytes& other) {
+  if (this == &other) return *this;
+  size_ = 0;
+  if (other.size_ > 0) std::memcpy(Extend(other.size_), other.data_.get(), other.size_);
+  return *this;
+}
+
+HeaderList::Bytes& HeaderList::Bytes::operator=(Bytes&& other) noexcept {
+  data_.swap(other.data_);
+  std::swap(size_, other.size_);
+  std::swap(capacity_, other.capacity_);
+  if (this != &other) other.size_ = 0;
+  return *this;
+}
+
+char* HeaderList::Bytes::Extend(size_t n) {
+  if (capacity_ - size_ < n) {
+    constexpr size_t kFirst = 512;
+    const size_t wanted = std::max({kFirst, 2 * capacity_, size_ + n});
+    std::unique_ptr<char[]> bigger(new char[wanted]);
+    if (size_ > 0) std::memcpy(bigger.get(), data_.get(), size_);
+    data_ = std::move(bigger);
+    capacity_ = wanted;
+  }
+  char* at = data_.get() + size_;
+  size_ += n;
+  return at;
+}
+
 void HeaderList::Add(std::string_view name, std::string_view value, bool sensitive) {
   const size_t offset = bytes_.size();
   AddLower(name, value, sensitive);
-  for (size_t i = 0; i < name.size(); ++i) bytes_[offset + i] = absl::ascii_tolower(bytes_[offset + i]);
+  char* stored = bytes_.data() + offset;
+  for (size_t i = 0; i < name.size(); ++i) stored[i] = absl::ascii_tolower(stored[i]);
 }
 
 void HeaderList::AddLower(std::string_view lower_name, std::string_view value, bool sensitive) {
-  Entry entry{static_cast<uint32_t>(bytes_.size()), static_cast<uint32_t>(lower_name.size()),
-              static_cast<uint32_t>(value.size()), sensitive};
-  bytes_.append(lower_name);
-  bytes_.append(value);
-  entries_.push_back(entry);
+  entries_.push_back({static_cast<uint32_t>(bytes_.size()), static_cast<uint32_t>(lower_name.size()),
+                      static_cast<uint32_t>(value.size()), sensitive});
+  char* at = bytes_.Extend(lower_name.size() + value.size());
+  if (!lower_name.empty()) std::memcpy(at, lower_name.data(), lower_name.size());
+  if (!value.empty()) std::memcpy(at + lower_name.size(), value.data(), value.size());
 }
 
 void HeaderList::Set(std::string_view lower_name, std::string_view value, bool sensitive) {

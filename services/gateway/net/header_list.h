@@ -2,7 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
+#include <memory>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -67,7 +67,28 @@ class HeaderList {
     uint32_t value_length;
     bool sensitive;
   };
-  std::string bytes_;
+  // Bytes that grow without being cleared first and copy into room they already have: headers are copied several times
+  // per request.
+  class Bytes {
+   public:
+    Bytes() = default;
+    Bytes(const Bytes& other) { *this = other; }
+    Bytes(Bytes&& other) noexcept { *this = std::move(other); }
+    Bytes& operator=(const Bytes& other);
+    Bytes& operator=(Bytes&& other) noexcept;
+    // Room for `n` more bytes; the caller writes all of them.
+    char* Extend(size_t n);
+    char* data() { return data_.get(); }
+    const char* data() const { return data_.get(); }
+    size_t size() const { return size_; }
+    void clear() { size_ = 0; }
+
+   private:
+    std::unique_ptr<char[]> data_;
+    size_t size_ = 0;
+    size_t capacity_ = 0;
+  };
+  Bytes bytes_;
   std::vector<Entry> entries_;
 };
 

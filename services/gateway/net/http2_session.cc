@@ -312,6 +312,7 @@ void Http2Session::OnClosed(const absl::Status& why) {
 void Http2Session::Release(Stream* stream) {
   if (stream->dispatched_) state_.in_flight.Subtract();
   streams_.erase(stream);
+  if (last_stream_ == stream) last_stream_ = nullptr;
   stream->Recycle();
   if (free_streams_.size() < kMaxFreeStreams) {
     free_streams_.emplace_back(stream);
@@ -320,8 +321,10 @@ void Http2Session::Release(Stream* stream) {
   }
 }
 
-Http2Session::Stream* Http2Session::FindStream(int32_t id) const {
-  return static_cast<Stream*>(nghttp2_session_get_stream_user_data(session_, id));
+Http2Session::Stream* Http2Session::FindStream(int32_t id) {
+  if (last_stream_ != nullptr && last_stream_->id_ == id) return last_stream_;
+  last_stream_ = static_cast<Stream*>(nghttp2_session_get_stream_user_data(session_, id));
+  return last_stream_;
 }
 
 int Http2Session::OnBeginHeaders(nghttp2_session* session, const nghttp2_frame* frame, void* user_data) {
@@ -338,7 +341,7 @@ int Http2Session::OnBeginHeaders(nghttp2_session* session, const nghttp2_frame* 
   stream->Open(self, frame->hd.stream_id);
   self->streams_.insert(stream);
   nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, stream);
-  self->head_stream_ = stream;
+  self->head_stream_ = self->last_stream_ = stream;
   return 0;
 }
 

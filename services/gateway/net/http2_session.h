@@ -44,13 +44,14 @@ class Http2Session final : public Http2Core, public Drainable {
   static int OnFrameSent(nghttp2_session*, const nghttp2_frame* frame, void* user_data);
   static int OnInvalidFrame(nghttp2_session*, const nghttp2_frame* frame, int error, void* user_data);
 
-  Stream* FindStream(int32_t id) const;
+  Stream* FindStream(int32_t id);
   void Dispatch(Stream& stream);
   void CountControlFrame();
   void Release(Stream* stream);
 
   ServerState& state_;
   Stream* head_stream_ = nullptr;  // whose header block is arriving
+  Stream* last_stream_ = nullptr;  // found last: callbacks come in runs for one stream
   absl::flat_hash_set<Stream*> streams_;
   std::vector<std::unique_ptr<Stream>> free_streams_;
   Gcra control_frames_;

@@ -69,10 +69,7 @@ bool LooksLikeTraceparent(std::string_view v) {
   return !trace_zero && !span_zero;
 }
 
-void AppendRandomId(Loop& loop, std::string& out) {
-  AppendHex(loop.Random(), out);
-  AppendHex(loop.Random(), out);
-}
+void AppendRandomId(Loop& loop, std::string& out) { AppendHex(loop.Random(), out); }
 
 void AppendNewTraceparent(Loop& loop, std::string& out) {
   out.append("00-");
@@ -80,7 +77,7 @@ void AppendNewTraceparent(Loop& loop, std::string& out) {
   AppendHex(loop.Random(), out);
   out.push_back('-');
   AppendHex(loop.Random() | 1, out);
-  out.append("-00");
+  out.append("-01");
 }
 
 absl::Status StatusFromClose(const UpstreamHandler::Close& close, std::string_view service, std::string_view endpoint) {

@@ -23,7 +23,8 @@ bool ForwardableResponseField(std::string_view lower_name);
 // A well-formed traceparent, judged by its shape alone.
 bool LooksLikeTraceparent(std::string_view value);
 
-// 32 lower-case hex digits for a request id; 55 characters of a new, unsampled traceparent.
+// 16 lower-case hex digits for a request id (it travels uncompressed with every call); 55 characters of a new, sampled
+// traceparent.
 void AppendRandomId(Loop& loop, std::string& out);
 void AppendNewTraceparent(Loop& loop, std::string& out);
 

@@ -52,9 +52,7 @@ class Call final : public GrpcCall, public UpstreamHandler {
     stream_ = endpoint_->NewStream(this);
     HeaderList& head = stream_->head();
     StartGrpcHead(method_, pool_.options().name, "application/grpc", head);
-    for (const HeaderList::Field field : options_.metadata) {
-      if (ForwardableRequestField(field.name)) head.AddLower(field.name, field.value, field.sensitive);
-    }
+    for (const HeaderList::Field field : options_.metadata) head.AddLower(field.name, field.value, field.sensitive);
     if (!context_.tenant().empty()) head.AddLower("x-alcove-tenant", context_.tenant());
     head.AddLower("x-alcove-criticality", StdView(CriticalityName(context_.criticality())));
     head.AddLower("x-alcove-request-id", context_.request_id(), true);

@@ -47,6 +47,8 @@ struct GrpcProxy::Impl {
 
   Loop& loop;
   const GrpcProxyOptions options;
+  const int64_t default_timeout_ns = absl::ToInt64Nanoseconds(options.default_timeout);
+  const std::string default_timeout_text = FormatGrpcTimeout(options.default_timeout);
   CounterFamily& requests;
   HistogramFamily& seconds;
   Gauge& in_flight;
@@ -211,7 +213,8 @@ void GrpcProxy::Impl::Stream::Begin(ServerStream& client, Method& method) {
   const std::string_view traceparent = client.headers().Get("traceparent");
   if (LooksLikeTraceparent(traceparent)) {
     traceparent_.assign(traceparent);
-  } else {
+  } else if (impl_.options.trace_ratio > 0 &&
+             static_cast<double>(impl_.loop.Random() >> 11) * 0x1p-53 < impl_.options.trace_ratio) {
     AppendNewTraceparent(impl_.loop, traceparent_);
   }
   method.pool->retry_budget().OnRequest(began_ns_);
@@ -238,9 +241,14 @@ void GrpcProxy::Impl::Stream::Attempt() {
   if (!identity_->criticality.empty()) head.AddLower("x-alcove-criticality", identity_->criticality);
   // Different for every call: kept out of the compression table, which they would only wash out.
   head.AddLower("x-alcove-request-id", request_id_, true);
-  head.AddLower("traceparent", traceparent_, true);
+  if (!traceparent_.empty()) head.AddLower("traceparent", traceparent_, true);
   if (deadline_ns_ != 0) {
-    head.AddLower("grpc-timeout", FormatGrpcTimeout(absl::Nanoseconds(deadline_ns_ - impl_.loop.now_ns())), true);
+    const int64_t left_ns = deadline_ns_ - impl_.loop.now_ns();
+    // The default is the same text for every call until time is spent on a first attempt.
+    const bool whole_default = left_ns == impl_.default_timeout_ns;
+    head.AddLower("grpc-timeout",
+                  whole_default ? impl_.default_timeout_text : FormatGrpcTimeout(absl::Nanoseconds(left_ns)),
+                  !whole_default);
   }
   if (attempts_ > 1) head.AddLower("grpc-previous-rpc-attempts", std::to_string(attempts_ - 1));
   upstream_->Submit();

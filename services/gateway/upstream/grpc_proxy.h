@@ -64,6 +64,7 @@ struct GrpcProxyOptions {
 
   Registry* registry = &DefaultRegistry();  // where counters live; shared by all loops
 
+  double trace_ratio = 0;  // share of calls without a valid traceparent that begin a (sampled) trace here
   absl::Duration default_timeout = absl::InfiniteDuration();  // for calls without grpc-timeout
   absl::Duration max_timeout = absl::Hours(1);                // longer grpc-timeouts are cut to it
   // Methods of these full paths may be repeated after UNAVAILABLE while nothing was answered and the request fits

@@ -7,6 +7,7 @@
 
 #include <boost/asio/post.hpp>
 
+#include "services/gateway/net/http2_memory.h"
 #include "services/gateway/net/views.h"
 
 namespace alcove::gateway {
@@ -59,8 +60,10 @@ Http2Client::Http2Client(Loop& loop, Owner* owner, const UpstreamOptions& option
   nghttp2_option_new(&option);
   nghttp2_option_set_no_auto_window_update(option, 1);
   nghttp2_option_set_no_closed_streams(option, 1);
+  // Backends are our own; what they send is checked where it is used, not field by field.
+  nghttp2_option_set_no_http_messaging(option, 1);
   nghttp2_option_set_peer_max_concurrent_streams(option, kInitialMaxStreams);
-  nghttp2_session_client_new2(&session_, Callbacks(), static_cast<Http2Core*>(this), option);
+  nghttp2_session_client_new3(&session_, Callbacks(), static_cast<Http2Core*>(this), option, Http2Memory());
   nghttp2_option_del(option);
   const nghttp2_settings_entry settings[] = {
       {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
@@ -111,6 +114,12 @@ UpstreamStream* Http2Client::NewStream(UpstreamHandler* handler) {
 void Http2Client::Submit(UpstreamStream* stream) {
   nva_.clear();
   AppendFields(stream->head(), nva_);
+  // Fields that differ per call stay out of the compression table, but for the first call: then later ones can refer to
+  // their names there instead of spelling them out.
+  if (!names_seeded_) {
+    names_seeded_ = true;
+    for (nghttp2_nv& nv : nva_) nv.flags &= static_cast<uint8_t>(~NGHTTP2_NV_FLAG_NO_INDEX);
+  }
   const nghttp2_data_provider provider = Provider(stream);
   const int32_t id = broken_ ? NGHTTP2_ERR_STREAM_ID_NOT_AVAILABLE
                              : nghttp2_submit_request(session_, nullptr, nva_.data(), nva_.size(), &provider, stream);
@@ -143,6 +152,7 @@ void Http2Client::Fail(UpstreamStream* stream, const UpstreamHandler::Close& clo
 void Http2Client::Release(UpstreamStream* stream) {
   if (streams_.erase(stream) == 0) return;
   if (head_stream_ == stream) head_stream_ = nullptr;
+  if (last_stream_ == stream) last_stream_ = nullptr;
   stream->ResetSendBuffer();
   stream->received_.Clear();
   stream->handler_ = nullptr;
@@ -230,8 +240,10 @@ void Http2Client::Abandon(const absl::Status& why) {
   }
 }
 
-UpstreamStream* Http2Client::Find(int32_t id) const {
-  return static_cast<UpstreamStream*>(nghttp2_session_get_stream_user_data(session_, id));
+UpstreamStream* Http2Client::Find(int32_t id) {
+  if (last_stream_ != nullptr && last_stream_->id_ == id) return last_stream_;
+  last_stream_ = static_cast<UpstreamStream*>(nghttp2_session_get_stream_user_data(session_, id));
+  return last_stream_;
 }
 
 int Http2Client::OnBeginHeaders(nghttp2_session*, const nghttp2_frame* frame, void* user_data) {

@@ -57,7 +57,7 @@ class Http2Client final : public Http2Core {
   static int OnData(nghttp2_session*, uint8_t flags, int32_t id, const uint8_t* data, size_t length, void* user_data);
   static int OnStreamClosed(nghttp2_session*, int32_t id, uint32_t error_code, void* user_data);
 
-  UpstreamStream* Find(int32_t id) const;
+  UpstreamStream* Find(int32_t id);
   void Submit(UpstreamStream* stream);
   void Release(UpstreamStream* stream);
   void Fail(UpstreamStream* stream, const UpstreamHandler::Close& close);
@@ -66,10 +66,12 @@ class Http2Client final : public Http2Core {
   Owner* owner_;
   const UpstreamOptions& options_;
   UpstreamStream* head_stream_ = nullptr;
+  UpstreamStream* last_stream_ = nullptr;  // found last: callbacks come in runs for one stream
   absl::flat_hash_set<UpstreamStream*> streams_;
   std::vector<std::unique_ptr<UpstreamStream>> free_streams_;
   int64_t last_received_ns_ = 0;
   uint64_t produced_ = 0;  // calls of Produce: what was submitted since the last one has certainly not been sent
+  bool names_seeded_ = false;
   bool ever_connected_ = false;
   bool ping_outstanding_ = false;
   bool draining_ = false;
