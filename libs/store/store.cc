@@ -33,7 +33,7 @@ class SqlStore final : public Store {
   KeyStore& keys() override { return keys_; }
   AuditStore& audit() override { return audit_; }
   Engine engine() const override { return db_.engine(); }
-  std::string location() const override { return const_cast<Database&>(db_).driver().location(); }
+  std::string location() const override { return db_.location(); }
 
   absl::Status Ping() override {
     return db_.Read(

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -38,6 +39,7 @@ class Database {
   absl::Status Write(Work work);
 
   Engine engine() const { return driver_->engine(); }
+  std::string location() const { return driver_->location(); }
   sql::Driver& driver() { return *driver_; }
   const StoreOptions& options() const { return options_; }
   Clock& clock() { return *clock_; }

@@ -190,13 +190,14 @@ class PostgresConnection final : public Connection {
 // Listens on a connection of its own and calls back; connects again when the server went away.
 class NotificationWatcher final : public AppendWatcher {
  public:
+  // `stop_fd`: an eventfd, owned from here on.
   NotificationWatcher(std::string url, std::string location, const StoreOptions& options,
-                      std::function<void()> on_change)
+                      std::function<void()> on_change, int stop_fd)
       : url_(std::move(url)),
         location_(std::move(location)),
         options_(options),
         on_change_(std::move(on_change)),
-        stop_fd_(::eventfd(0, EFD_CLOEXEC)),
+        stop_fd_(stop_fd),
         thread_([this] { Run(); }) {}
 
   ~NotificationWatcher() override {
@@ -279,8 +280,10 @@ class PostgresDriver final : public Driver {
   }
 
   absl::StatusOr<std::unique_ptr<AppendWatcher>> WatchAppends(std::function<void()> on_change) override {
+    const int stop_fd = ::eventfd(0, EFD_CLOEXEC);
+    if (stop_fd < 0) return ErrnoStatus(errno, "eventfd");
     return std::unique_ptr<AppendWatcher>(
-        std::make_unique<NotificationWatcher>(url_, location_, options_, std::move(on_change)));
+        std::make_unique<NotificationWatcher>(url_, location_, options_, std::move(on_change), stop_fd));
   }
 
  private:

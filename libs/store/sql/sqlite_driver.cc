@@ -26,6 +26,9 @@ constexpr int64_t kApplicationId = 0x416c6376;
 constexpr int kPageBytes = 8192;
 // A checkpoint copies the write-ahead log into the file with two fsyncs: rarer is cheaper, at the cost of disk space.
 constexpr int kCheckpointPages = (32 << 20) / kPageBytes;
+// A passive checkpoint gives way to readers: with readers at every moment the log would only grow. Past this it waits
+// for them to finish (they take milliseconds) and starts the log again from its beginning.
+constexpr int kRestartPages = 8 * kCheckpointPages;
 constexpr int64_t kWalBytesKept = 128 << 20;
 
 absl::Status StatusFromSqlite(int code, int system_errno, absl::string_view message, absl::string_view what) {
@@ -80,6 +83,7 @@ class SqliteConnection final : public Connection {
   SqliteConnection(sqlite3* db, std::string path, absl::Duration busy_timeout)
       : db_(db), path_(std::move(path)), busy_timeout_(busy_timeout) {
     sqlite3_busy_handler(db_, &SqliteConnection::OnBusy, this);
+    sqlite3_wal_hook(db_, &SqliteConnection::OnCommit, this);
   }
 
   ~SqliteConnection() override {
@@ -157,6 +161,15 @@ class SqliteConnection final : public Connection {
     if (now - connection->busy_since_ >= connection->busy_timeout_) return 0;
     absl::SleepFor(std::min(absl::Microseconds(50) * (tries + 1), absl::Milliseconds(2)));
     return 1;
+  }
+
+  // The transaction is durable already: what a checkpoint can not do now, a later one does.
+  static int OnCommit(void*, sqlite3* db, const char*, int pages) {
+    if (pages >= kCheckpointPages) {
+      const int mode = pages >= kRestartPages ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE;
+      sqlite3_wal_checkpoint_v2(db, nullptr, mode, nullptr, nullptr);
+    }
+    return SQLITE_OK;
   }
 
   absl::Status Error(int code) const {
@@ -279,7 +292,6 @@ class SqliteDriver final : public Driver {
     ALCOVE_RETURN_IF_ERROR(connection.Run("PRAGMA foreign_keys=ON"));
     ALCOVE_RETURN_IF_ERROR(connection.Run("PRAGMA temp_store=MEMORY"));
     ALCOVE_RETURN_IF_ERROR(connection.Run("PRAGMA cache_size=-16384"));
-    ALCOVE_RETURN_IF_ERROR(connection.Run(absl::StrCat("PRAGMA wal_autocheckpoint=", kCheckpointPages).c_str()));
     ALCOVE_RETURN_IF_ERROR(connection.Run(absl::StrCat("PRAGMA journal_size_limit=", kWalBytesKept).c_str()));
     if (options_.sqlite_max_bytes > 0) {
       const int64_t pages = std::max<int64_t>(1, options_.sqlite_max_bytes / kPageBytes);
