@@ -1,0 +1,183 @@
+// Answers calls about whole collections: checks them, appends writes to the log, asks the shards and merges.
+//
+// Any process coordinates any call. Searches never block a thread: remote shards are asked first, those of this process
+// are searched on the caller's thread meanwhile, and whoever answers last merges.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+#include <absl/time/time.h>
+
+#include "libs/common/clock.h"
+#include "libs/common/metrics.h"
+#include "libs/common/request_context.h"
+#include "libs/common/task_pool.h"
+#include "libs/store/store.h"
+#include "services/vector-search/catalog/catalog.h"
+#include "services/vector-search/collection/point.h"
+#include "services/vector-search/coordinator/sequence_token.h"
+#include "services/vector-search/coordinator/shard_client.h"
+#include "services/vector-search/log/log_writer.h"
+
+namespace alcove::vector_search {
+
+// Which process answers for which shard number. Every number from 0 to size() - 1 has one.
+using ClusterMap = std::vector<std::shared_ptr<ShardClient>>;
+
+struct CoordinatorOptions {
+  int32_t default_shards = 1;                        // of a new collection that names none
+  absl::Duration shard_timeout = absl::Seconds(10);  // for one shard's answer, within the call's own deadline
+  absl::Duration write_wait = absl::Seconds(30);     // longest wait of a write that asks to be visible
+  TaskPool* pool = nullptr;      // where a search goes on after another process answered; null: on that thread
+  Registry* registry = nullptr;  // null: no metrics
+  Clock* clock = nullptr;        // null: the real one
+};
+
+// A collection and the state of its shards.
+struct CollectionView {
+  CatalogEntryPtr entry;
+  int64_t points = 0;
+  int64_t memory_bytes = 0;
+  std::string applied_sequence;  // token
+};
+
+struct CollectionList {
+  std::vector<CollectionView> collections;
+  std::string next_page_token;
+};
+
+struct WriteReply {
+  uint32_t count = 0;
+  std::string sequence;  // token
+};
+
+struct UpsertCall {
+  std::string collection;
+  std::vector<StoredPoint> points;
+  bool wait = false;
+  std::string idempotency_key;
+};
+
+struct DeleteCall {
+  std::string collection;
+  std::vector<std::string> ids;
+  std::optional<Filter> filter;  // exactly one of ids and filter
+  bool wait = false;
+};
+
+struct GetCall {
+  std::string collection;
+  GetQuery query;
+  std::string min_sequence;
+};
+
+struct ScrollCall {
+  std::string collection;
+  Filter filter;
+  uint32_t page_size = 0;
+  std::string page_token;
+  PayloadSelector payload;
+  bool with_vectors = false;
+};
+
+struct ScrollReply {
+  std::vector<StoredPoint> points;
+  std::string next_page_token;
+};
+
+struct CountCall {
+  std::string collection;
+  Filter filter;
+};
+
+struct SearchCall {
+  std::string collection;
+  SearchQuery query;  // limit 0 means 10; exclude_id is set by the coordinator
+  std::string id;     // exactly one of query.vector and id
+  uint32_t offset = 0;
+  std::string min_sequence;
+  bool allow_partial = false;
+};
+
+struct SearchReply {
+  std::vector<FoundPoint> points;
+  uint32_t asked = 0;
+  uint32_t answered = 0;
+  std::vector<std::string> failures;
+};
+
+// Thread-safe. Methods with a `done` follow ShardClient's rule: it is called exactly once, perhaps before the method
+// returns. "Blocking" methods wait for the store and belong on a thread that may wait.
+class Coordinator {
+ public:
+  // Everything outlives the coordinator.
+  Coordinator(CoordinatorOptions options, Catalog* catalog, store::Store* store, ClusterMap cluster);
+
+  // Blocking. ALREADY_EXISTS, INVALID_ARGUMENT, UNIMPLEMENTED (a schema type that is not built).
+  absl::StatusOr<CollectionView> CreateCollection(const RequestContext& ctx, const std::string& name,
+                                                  const CollectionConfig& config, uint32_t shard_count);
+  // Blocking. NOT_FOUND.
+  absl::Status DeleteCollection(const RequestContext& ctx, const std::string& name);
+  // Blocking look-up, then asynchronous.
+  void GetCollection(const RequestContext& ctx, const std::string& name, Done<CollectionView> done);
+  void ListCollections(const RequestContext& ctx, uint32_t page_size, const std::string& page_token,
+                       Done<CollectionList> done);
+
+  // Blocking until the log has it, asynchronous for `wait`. DEADLINE_EXCEEDED after a wait says that the write is
+  // durable.
+  void Upsert(const RequestContext& ctx, UpsertCall call, Done<WriteReply> done);
+  // Blocking throughout. By filter the points are looked up first and deleted in pieces of 10,000.
+  absl::StatusOr<WriteReply> Delete(const RequestContext& ctx, DeleteCall call);
+
+  void Get(const RequestContext& ctx, GetCall call, Done<std::vector<StoredPoint>> done);
+  void Scroll(const RequestContext& ctx, ScrollCall call, Done<ScrollReply> done);
+  void Count(const RequestContext& ctx, CountCall call, Done<int64_t> done);
+  void Search(const RequestContext& ctx, SearchCall call, Done<SearchReply> done);
+  void SearchBatch(const RequestContext& ctx, std::vector<SearchCall> calls, Done<std::vector<SearchReply>> done);
+
+  const ClusterMap& cluster() const { return cluster_; }
+
+ private:
+  absl::StatusOr<CatalogEntryPtr> Find(const RequestContext& ctx, const std::string& collection);
+  // The shard's client, or UNAVAILABLE when no process of this cluster holds it.
+  absl::StatusOr<ShardClient*> ClientOf(int32_t shard) const;
+  RequestContext ShardContext(const RequestContext& ctx) const;
+  void Describe(const RequestContext& ctx, CatalogEntryPtr entry, Done<CollectionView> done);
+  // Blocking: appends, following the catalogue when the placement changed.
+  absl::StatusOr<ShardSequences> Append(const RequestContext& ctx, CatalogEntryPtr& entry,
+                                        absl::Span<const PointOperation> operations, absl::string_view idempotency_key);
+  void Announce(const RequestContext& ctx, const CatalogEntry& entry, const ShardSequences& sequences, bool wait,
+                absl::AnyInvocable<void(absl::Status)> done);
+  absl::StatusOr<std::vector<std::string>> MatchingIds(const RequestContext& ctx, const CatalogEntry& entry,
+                                                       const Filter& filter, int32_t shard,
+                                                       const std::string& after_id);
+  absl::StatusOr<std::vector<ShardTarget>> Targets(const CatalogEntry& entry, const std::string& min_sequence) const;
+  void SearchById(const RequestContext& ctx, CatalogEntryPtr entry, std::vector<ShardTarget> targets, SearchCall call,
+                  Done<SearchReply> done);
+  void FanOut(const RequestContext& ctx, CatalogEntryPtr entry, std::vector<ShardTarget> targets, SearchCall call,
+              Done<SearchReply> done);
+
+  const CoordinatorOptions options_;
+  Catalog* const catalog_;
+  store::Store* const store_;
+  const ClusterMap cluster_;
+  LogWriter writer_;
+  Clock* const clock_;
+  Histogram* append_seconds_ = nullptr;
+  Histogram* search_seconds_ = nullptr;
+  Counter* upserted_ = nullptr;
+  Counter* deleted_ = nullptr;
+  Counter* partial_ = nullptr;
+};
+
+// The tenant whose data a call may touch; "default" when the caller names none.
+std::string TenantOf(const RequestContext& ctx);
+
+}  // namespace alcove::vector_search

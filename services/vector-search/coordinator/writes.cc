@@ -1,0 +1,212 @@
+// Upserts and deletes: validated, cut by shard, appended in one transaction, announced.
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+#include <absl/synchronization/notification.h>
+
+#include "libs/common/log.h"
+#include "libs/common/status.h"
+#include "services/vector-search/coordinator/coordinator.h"
+#include "services/vector-search/coordinator/validate.h"
+
+namespace alcove::vector_search {
+namespace {
+
+constexpr uint32_t kDeletePage = 10'000;
+
+// Waits for an answer that is asked for asynchronously. Only on threads that may wait.
+template <typename T, typename Ask>
+absl::StatusOr<T> Await(Ask ask) {
+  absl::Notification ready;
+  absl::StatusOr<T> answer = absl::UnknownError("no answer");
+  ask([&](absl::StatusOr<T> result) {
+    answer = std::move(result);
+    ready.Notify();
+  });
+  ready.WaitForNotification();
+  return answer;
+}
+
+absl::Status VisibleLater(absl::Status why) {
+  return Annotate(std::move(why), "the write is durable, but waiting until it can be found failed");
+}
+
+}  // namespace
+
+absl::StatusOr<ShardSequences> Coordinator::Append(const RequestContext& ctx, CatalogEntryPtr& entry,
+                                                   absl::Span<const PointOperation> operations,
+                                                   absl::string_view idempotency_key) {
+  const int64_t begin = clock_->MonotonicNanos();
+  for (int attempt = 0;; ++attempt) {
+    absl::StatusOr<store::AppendResult> result =
+        writer_.Write(entry->id, entry->placement, operations, idempotency_key);
+    if (result.ok()) {
+      if (append_seconds_ != nullptr) append_seconds_->Observe(absl::Nanoseconds(clock_->MonotonicNanos() - begin));
+      ShardSequences sequences;
+      for (const store::ShardSequence& shard : result->shards) sequences.emplace_back(shard.shard, shard.last_sequence);
+      std::sort(sequences.begin(), sequences.end());
+      return sequences;
+    }
+    if (absl::IsNotFound(result.status())) {
+      (void)catalog_->Refresh();
+      return NotFound("collection", entry->name);
+    }
+    if (attempt > 0 || !absl::IsFailedPrecondition(result.status())) return result.status();
+    // The placement may have moved on; unless it has, the refusal stands (a reused idempotency key).
+    ALCOVE_RETURN_IF_ERROR(catalog_->Refresh());
+    ALCOVE_ASSIGN_OR_RETURN(CatalogEntryPtr fresh, Find(ctx, entry->name));
+    if (fresh->id != entry->id) return NotFound("collection", entry->name);
+    if (fresh->placement == entry->placement) return result.status();
+    entry = std::move(fresh);
+  }
+}
+
+void Coordinator::Announce(const RequestContext& ctx, const CatalogEntry& entry, const ShardSequences& sequences,
+                           bool wait, absl::AnyInvocable<void(absl::Status)> done) {
+  std::map<ShardClient*, std::vector<ShardTarget>> by_process;
+  absl::Status missing;
+  for (const auto& [shard, sequence] : sequences) {
+    const auto client = ClientOf(shard);
+    if (client.ok()) {
+      by_process[*client].push_back({entry.id, shard, sequence});
+    } else {
+      missing = client.status();
+    }
+  }
+  if (by_process.empty() || (wait && !missing.ok())) return done(missing);
+  const RequestContext wait_ctx = ctx.WithTimeout(options_.write_wait, *clock_);
+  if (!wait) {
+    // A hint that is lost costs a poll interval; the caller need not know. It may also outlive the call.
+    const RequestContext hint_ctx = RequestContext().WithTimeout(options_.shard_timeout, *clock_);
+    for (auto& [client, targets] : by_process) {
+      client->Notify(hint_ctx, std::move(targets), false, [](absl::Status) {});
+    }
+    return done(absl::OkStatus());
+  }
+  auto gather = Gather<bool>::Make(by_process.size(), [done = std::move(done)](auto results) mutable {
+    absl::Status status;
+    for (const auto& result : results) status.Update(result.status());
+    done(std::move(status));
+  });
+  size_t slot = 0;
+  for (auto& [client, targets] : by_process) {
+    client->Notify(wait_ctx, std::move(targets), true, [done = gather->Slot(slot++)](absl::Status status) mutable {
+      if (status.ok()) {
+        done(true);
+      } else {
+        done(std::move(status));
+      }
+    });
+  }
+}
+
+void Coordinator::Upsert(const RequestContext& ctx, UpsertCall call, Done<WriteReply> done) {
+  absl::StatusOr<CatalogEntryPtr> entry = Find(ctx, call.collection);
+  if (!entry.ok()) return done(entry.status());
+  if (call.idempotency_key.size() > 128) {
+    return done(InvalidField("idempotency_key", "must be at most 128 bytes"));
+  }
+  if (absl::Status status = ValidatePoints((*entry)->config, call.points); !status.ok()) return done(status);
+  if (absl::Status status = ctx.Check(*clock_); !status.ok()) return done(status);
+
+  std::vector<PointOperation> operations(call.points.size());
+  for (size_t i = 0; i < call.points.size(); ++i) {
+    const StoredPoint& point = call.points[i];
+    operations[i].kind = OperationKind::kUpsert;
+    operations[i].id = point.id;
+    operations[i].payload = point.payload;
+    for (const NamedVector& vector : point.vectors) {
+      operations[i].dense.push_back({vector.name, FloatBytes(absl::MakeConstSpan(vector.values))});
+    }
+  }
+  const absl::StatusOr<ShardSequences> sequences = Append(ctx, *entry, operations, call.idempotency_key);
+  if (!sequences.ok()) return done(sequences.status());
+  if (upserted_ != nullptr) upserted_->Increment(call.points.size());
+  WriteReply reply{static_cast<uint32_t>(call.points.size()), FormatSequenceToken(*sequences)};
+  Announce(ctx, **entry, *sequences, call.wait,
+           [reply = std::move(reply), done = std::move(done)](absl::Status status) mutable {
+             if (!status.ok()) return done(VisibleLater(std::move(status)));
+             done(std::move(reply));
+           });
+}
+
+absl::StatusOr<std::vector<std::string>> Coordinator::MatchingIds(const RequestContext& ctx, const CatalogEntry& entry,
+                                                                  const Filter& filter, int32_t shard,
+                                                                  const std::string& after_id) {
+  ALCOVE_ASSIGN_OR_RETURN(ShardClient* const client, ClientOf(shard));
+  auto query = std::make_shared<ScrollQuery>();
+  query->after_id = after_id;
+  query->limit = kDeletePage;
+  query->filter = filter;
+  query->payload.none = true;
+  ALCOVE_ASSIGN_OR_RETURN(std::vector<StoredPoint> points,
+                          Await<std::vector<StoredPoint>>([&](Done<std::vector<StoredPoint>> done) {
+                            client->Scroll(ShardContext(ctx), {entry.id, shard, 0}, std::move(query), std::move(done));
+                          }));
+  std::vector<std::string> ids;
+  ids.reserve(points.size());
+  for (StoredPoint& point : points) ids.push_back(std::move(point.id));
+  return ids;
+}
+
+absl::StatusOr<WriteReply> Coordinator::Delete(const RequestContext& ctx, DeleteCall call) {
+  ALCOVE_ASSIGN_OR_RETURN(CatalogEntryPtr entry, Find(ctx, call.collection));
+  if (call.ids.empty() == !call.filter.has_value()) {
+    return InvalidField("ids", "exactly one of `ids` and `filter` must be given");
+  }
+  if (call.filter) {
+    // An empty filter would empty the collection; whoever wants that deletes the collection.
+    if (call.filter->empty()) return InvalidField("filter", "must have at least one condition");
+    ALCOVE_RETURN_IF_ERROR(PlanFilter(entry->config, FieldList(entry->config), *call.filter).status());
+  } else {
+    ALCOVE_RETURN_IF_ERROR(ValidateIds("ids", call.ids, 1, kMaxDeleteIds));
+  }
+
+  WriteReply reply;
+  std::map<int32_t, store::Sequence> last;
+  const auto remove = [&](const std::vector<std::string>& ids) -> absl::Status {
+    ALCOVE_RETURN_IF_ERROR(ctx.Check(*clock_));
+    std::vector<PointOperation> operations(ids.size());
+    for (size_t i = 0; i < ids.size(); ++i) {
+      operations[i].kind = OperationKind::kDelete;
+      operations[i].id = ids[i];
+    }
+    ALCOVE_ASSIGN_OR_RETURN(const ShardSequences sequences, Append(ctx, entry, operations, {}));
+    for (const auto& [shard, sequence] : sequences) last[shard] = sequence;
+    reply.count += static_cast<uint32_t>(ids.size());
+    if (deleted_ != nullptr) deleted_->Increment(ids.size());
+    return absl::OkStatus();
+  };
+  if (call.filter) {
+    for (int32_t shard = 0; shard < entry->placement.shard_count; ++shard) {
+      std::string after;
+      while (true) {
+        ALCOVE_ASSIGN_OR_RETURN(const std::vector<std::string> ids,
+                                MatchingIds(ctx, *entry, *call.filter, shard, after));
+        if (ids.empty()) break;
+        ALCOVE_RETURN_IF_ERROR(remove(ids));
+        after = ids.back();
+        if (ids.size() < kDeletePage) break;
+      }
+    }
+  } else {
+    ALCOVE_RETURN_IF_ERROR(remove(call.ids));
+  }
+  const ShardSequences sequences(last.begin(), last.end());
+  reply.sequence = FormatSequenceToken(sequences);
+  const auto visible = Await<bool>([&](Done<bool> done) {
+    Announce(ctx, *entry, sequences, call.wait, [done = std::move(done)](absl::Status status) mutable {
+      if (status.ok()) {
+        done(true);
+      } else {
+        done(std::move(status));
+      }
+    });
+  });
+  if (!visible.ok()) return VisibleLater(visible.status());
+  return reply;
+}
+
+}  // namespace alcove::vector_search

@@ -1,0 +1,167 @@
+// What only shows with real processes: two of them on one SQLite file, searched, written to, stopped and killed.
+#include <string>
+#include <thread>
+
+#include "services/vector-search/cluster_for_test.h"
+#include "services/vector-search/crash_for_test.h"
+
+namespace alcove::vector_search {
+namespace {
+
+using ::alcove::testing::IsOk;
+using ::alcove::testing::StatusIs;
+using ::testing::HasSubstr;
+
+// Points p0 … on a line, even ones tagged "even".
+absl::StatusOr<std::string> Upsert(TwoProcesses& cluster, size_t process, int first, int count, bool wait) {
+  pb::UpsertPointsRequest request;
+  request.set_collection("docs");
+  request.set_wait(wait);
+  for (int i = first; i < first + count; ++i) {
+    pb::Point* point = request.add_points();
+    point->set_id(absl::StrCat("p", i));
+    point->add_vector(static_cast<float>(i));
+    point->add_vector(1);
+    (*point->mutable_payload()->mutable_fields())["tag"].set_string_value(i % 2 == 0 ? "even" : "odd");
+    (*point->mutable_payload()->mutable_fields())["n"].set_number_value(i);
+  }
+  pb::UpsertPointsResponse response;
+  ALCOVE_RETURN_IF_ERROR(cluster.Call(process, &pb::VectorService::Stub::UpsertPoints, request, &response));
+  return response.sequence();
+}
+
+pb::SearchPointsRequest Near(float x) {
+  pb::SearchPointsRequest request;
+  request.set_collection("docs");
+  request.add_vector(x);
+  request.add_vector(1);
+  request.set_limit(3);
+  return request;
+}
+
+std::string Ids(const pb::SearchPointsResponse& response) {
+  std::string out;
+  for (const pb::ScoredPoint& point : response.points()) absl::StrAppend(&out, out.empty() ? "" : " ", point.id());
+  return out;
+}
+
+TEST(TwoProcesses, AnswerAlikeWhicheverIsAsked) {
+  TwoProcesses cluster;
+  ASSERT_THAT(cluster.CreateDocs(2), IsOk());
+  ASSERT_THAT(Upsert(cluster, 1, 0, 400, true), IsOk());
+  for (size_t process = 0; process < 2; ++process) {
+    pb::SearchPointsResponse found;
+    ASSERT_THAT(cluster.Call(process, &pb::VectorService::Stub::SearchPoints, Near(200.2f), &found), IsOk());
+    EXPECT_EQ(Ids(found), "p200 p201 p199");
+    EXPECT_EQ(found.shards().answered(), 2u);
+    EXPECT_EQ(found.points(0).payload().fields().at("tag").string_value(), "even");
+
+    pb::SearchPointsRequest even = Near(200.2f);
+    pb::Match* match = even.mutable_filter()->add_must()->mutable_match();
+    match->set_field("tag");
+    match->mutable_value()->set_string_value("even");
+    even.mutable_filter()->add_must_not()->mutable_has_id()->add_ids("p200");
+    ASSERT_THAT(cluster.Call(process, &pb::VectorService::Stub::SearchPoints, even, &found), IsOk());
+    EXPECT_EQ(Ids(found), "p202 p198 p204");
+
+    pb::SearchPointsRequest like = Near(0);
+    like.clear_vector();
+    like.set_id("p7");
+    ASSERT_THAT(cluster.Call(process, &pb::VectorService::Stub::SearchPoints, like, &found), IsOk());
+    EXPECT_THAT(Ids(found), ::testing::AnyOf("p6 p8 p5", "p6 p8 p9", "p8 p6 p5", "p8 p6 p9"));
+
+    pb::CountPointsRequest count;
+    count.set_collection("docs");
+    pb::CountPointsResponse counted;
+    ASSERT_THAT(cluster.Call(process, &pb::VectorService::Stub::CountPoints, count, &counted), IsOk());
+    EXPECT_EQ(counted.count(), 400);
+  }
+  // A wrong filter is the caller's mistake, whichever process finds out.
+  pb::SearchPointsRequest wrong = Near(1);
+  wrong.mutable_filter()->add_must()->mutable_is_empty()->set_field("colour");
+  pb::SearchPointsResponse found;
+  EXPECT_THAT(cluster.Call(0, &pb::VectorService::Stub::SearchPoints, wrong, &found),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("colour")));
+  EXPECT_THAT(cluster.process(0).Stop(), testing::IsOkAndHolds(0));
+  EXPECT_THAT(cluster.process(1).Stop(), testing::IsOkAndHolds(0));
+}
+
+TEST(TwoProcesses, AReaderAtOneSeesWhatItWroteThroughTheOther) {
+  TwoProcesses cluster;
+  ASSERT_THAT(cluster.CreateDocs(2), IsOk());
+  for (int i = 0; i < 20; ++i) {
+    const auto sequence = Upsert(cluster, static_cast<size_t>(i % 2), i * 10, 10, false);
+    ASSERT_THAT(sequence, IsOk());
+    pb::SearchPointsRequest request = Near(static_cast<float>(i * 10 + 9));
+    request.set_min_sequence(*sequence);
+    request.set_limit(1);
+    pb::SearchPointsResponse found;
+    ASSERT_THAT(cluster.Call(static_cast<size_t>(1 - i % 2), &pb::VectorService::Stub::SearchPoints, request, &found),
+                IsOk());
+    EXPECT_EQ(Ids(found), absl::StrCat("p", i * 10 + 9));
+  }
+}
+
+TEST(TwoProcesses, WithOneDownASearchFailsOrSaysThatItIsPartial) {
+  TwoProcesses cluster;
+  ASSERT_THAT(cluster.CreateDocs(2), IsOk());
+  ASSERT_THAT(Upsert(cluster, 0, 0, 100, true), IsOk());
+  cluster.Kill(1);
+  pb::SearchPointsResponse found;
+  EXPECT_THAT(cluster.Call(0, &pb::VectorService::Stub::SearchPoints, Near(50), &found),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("shard 1")));
+  pb::SearchPointsRequest partial = Near(50);
+  partial.set_partial_results(pb::PARTIAL_RESULTS_ALLOW);
+  ASSERT_THAT(cluster.Call(0, &pb::VectorService::Stub::SearchPoints, partial, &found), IsOk());
+  EXPECT_EQ(found.shards().asked(), 2u);
+  EXPECT_EQ(found.shards().answered(), 1u);
+  EXPECT_EQ(found.shards().failures_size(), 1);
+  EXPECT_EQ(found.points_size(), 3);
+  // Writes need only the store; the other shard applies them when it is back.
+  const auto sequence = Upsert(cluster, 0, 100, 100, false);
+  ASSERT_THAT(sequence, IsOk());
+  ASSERT_THAT(cluster.Start(1), IsOk());
+  pb::SearchPointsRequest whole = Near(150);
+  whole.set_min_sequence(*sequence);
+  // The channel of the surviving process may take a moment to notice.
+  absl::Status status;
+  for (int attempt = 0; attempt < 200; ++attempt) {
+    status = cluster.Call(0, &pb::VectorService::Stub::SearchPoints, whole, &found);
+    if (!absl::IsUnavailable(status)) break;
+    absl::SleepFor(absl::Milliseconds(50));
+  }
+  ASSERT_THAT(status, IsOk());
+  EXPECT_THAT(Ids(found), ::testing::StartsWith("p150 "));
+  EXPECT_EQ(found.shards().answered(), 2u);
+}
+
+TEST(TwoProcesses, KilledAtRandomLoseNothingAcknowledged) { RunCrashRounds(10, 1); }
+
+TEST(TheProcess, RefusesAWrongConfigurationWithExitCodeTwo) {
+  testing::ChildOptions options;
+  options.binary = absl::StrCat(ALCOVE_BINARY_DIR, "/bin/alcove-vector-search");
+  options.args = {"--no.such.key=1"};
+  auto process = testing::ChildProcess::Start(options);
+  ASSERT_THAT(process, IsOk());
+  EXPECT_THAT((*process)->WaitForExit(), testing::IsOkAndHolds(2));
+  EXPECT_THAT((*process)->Output(), HasSubstr("no.such.key"));
+}
+
+TEST(TheProcess, SaysWhichShardNobodyHolds) {
+  const testing::TempDir dir;
+  testing::ChildOptions options;
+  options.binary = absl::StrCat(ALCOVE_BINARY_DIR, "/bin/alcove-vector-search");
+  options.args = {"--node.shards=0",
+                  "--cluster.shard_count=2",
+                  "--server.listen=127.0.0.1:0",
+                  "--server.admin_listen=127.0.0.1:0",
+                  absl::StrCat("--data_dir=", dir.path()),
+                  absl::StrCat("--store.url=sqlite:", dir.File("x.db"))};
+  auto process = testing::ChildProcess::Start(options);
+  ASSERT_THAT(process, IsOk());
+  EXPECT_THAT((*process)->WaitForExit(), testing::IsOkAndHolds(1));
+  EXPECT_THAT((*process)->Output(), HasSubstr("no node holds shard 1"));
+}
+
+}  // namespace
+}  // namespace alcove::vector_search

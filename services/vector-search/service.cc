@@ -1,0 +1,223 @@
+#include "services/vector-search/service.h"
+
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+
+#include "libs/common/status.h"
+#include "libs/rpc/status.h"
+#include "services/vector-search/convert.h"
+#include "services/vector-search/coordinator/validate.h"
+#include "services/vector-search/handler.h"
+
+namespace alcove::vector_search {
+namespace {
+
+// A stream that ends at once with a status.
+class EndedStream final
+    : public grpc::ServerBidiReactor<pb::StreamUpsertPointsRequest, pb::StreamUpsertPointsResponse> {
+ public:
+  explicit EndedStream(const absl::Status& status) { Finish(rpc::ToGrpc(status)); }
+  void OnDone() override { delete this; }
+};
+
+struct Nothing {};
+
+}  // namespace
+
+VectorFace::VectorFace(Coordinator& coordinator, WorkQueue& reads, WorkQueue& writes, const rpc::MethodOptions& options)
+    : coordinator_(coordinator),
+      reads_(reads),
+      writes_(writes),
+      create_collection_(options, pb::VectorService::service_full_name(), "CreateCollection"),
+      get_collection_(options, pb::VectorService::service_full_name(), "GetCollection"),
+      list_collections_(options, pb::VectorService::service_full_name(), "ListCollections"),
+      delete_collection_(options, pb::VectorService::service_full_name(), "DeleteCollection"),
+      upsert_points_(options, pb::VectorService::service_full_name(), "UpsertPoints"),
+      delete_points_(options, pb::VectorService::service_full_name(), "DeletePoints"),
+      get_points_(options, pb::VectorService::service_full_name(), "GetPoints"),
+      scroll_points_(options, pb::VectorService::service_full_name(), "ScrollPoints"),
+      count_points_(options, pb::VectorService::service_full_name(), "CountPoints"),
+      search_points_(options, pb::VectorService::service_full_name(), "SearchPoints"),
+      batch_search_points_(options, pb::VectorService::service_full_name(), "BatchSearchPoints"),
+      recommend_points_(options, pb::VectorService::service_full_name(), "RecommendPoints") {}
+
+grpc::ServerUnaryReactor* VectorFace::CreateCollection(grpc::CallbackServerContext* server,
+                                                       const pb::CreateCollectionRequest* request,
+                                                       pb::CreateCollectionResponse* response) {
+  return Answer<CollectionView>(
+      create_collection_, server, writes_,
+      [=, this](const RequestContext& ctx, Done<CollectionView> done) {
+        const pb::Collection& collection = request->collection();
+        auto config = ConfigFromProto(collection);
+        if (!config.ok()) return done(config.status());
+        done(coordinator_.CreateCollection(ctx, collection.name(), *config, collection.shard_count()));
+      },
+      [=](CollectionView view) { CollectionToProto(view, response->mutable_collection()); });
+}
+
+grpc::ServerUnaryReactor* VectorFace::GetCollection(grpc::CallbackServerContext* server,
+                                                    const pb::GetCollectionRequest* request,
+                                                    pb::GetCollectionResponse* response) {
+  return Answer<CollectionView>(
+      get_collection_, server, reads_,
+      [=, this](const RequestContext& ctx, Done<CollectionView> done) {
+        coordinator_.GetCollection(ctx, request->name(), std::move(done));
+      },
+      [=](CollectionView view) { CollectionToProto(view, response->mutable_collection()); });
+}
+
+grpc::ServerUnaryReactor* VectorFace::ListCollections(grpc::CallbackServerContext* server,
+                                                      const pb::ListCollectionsRequest* request,
+                                                      pb::ListCollectionsResponse* response) {
+  return Answer<CollectionList>(
+      list_collections_, server, writes_,
+      [=, this](const RequestContext& ctx, Done<CollectionList> done) {
+        coordinator_.ListCollections(ctx, request->page_size(), request->page_token(), std::move(done));
+      },
+      [=](CollectionList list) {
+        for (const CollectionView& view : list.collections) CollectionToProto(view, response->add_collections());
+        response->set_next_page_token(list.next_page_token);
+      });
+}
+
+grpc::ServerUnaryReactor* VectorFace::DeleteCollection(grpc::CallbackServerContext* server,
+                                                       const pb::DeleteCollectionRequest* request,
+                                                       pb::DeleteCollectionResponse* response) {
+  return Answer<Nothing>(
+      delete_collection_, server, writes_,
+      [=, this](const RequestContext& ctx, Done<Nothing> done) {
+        absl::Status status = coordinator_.DeleteCollection(ctx, request->name());
+        if (!status.ok()) return done(std::move(status));
+        done(Nothing());
+      },
+      [](Nothing) {});
+}
+
+grpc::ServerUnaryReactor* VectorFace::UpsertPoints(grpc::CallbackServerContext* server,
+                                                   const pb::UpsertPointsRequest* request,
+                                                   pb::UpsertPointsResponse* response) {
+  return Answer<WriteReply>(
+      upsert_points_, server, writes_,
+      [=, this](const RequestContext& ctx, Done<WriteReply> done) {
+        auto call = UpsertFromProto(*request);
+        if (!call.ok()) return done(call.status());
+        coordinator_.Upsert(ctx, *std::move(call), std::move(done));
+      },
+      [=](WriteReply reply) {
+        response->set_upserted(reply.count);
+        response->set_sequence(std::move(reply.sequence));
+      });
+}
+
+grpc::ServerBidiReactor<pb::StreamUpsertPointsRequest, pb::StreamUpsertPointsResponse>* VectorFace::StreamUpsertPoints(
+    grpc::CallbackServerContext* server) {
+  return new EndedStream(NotBuilt("StreamUpsertPoints"));
+}
+
+grpc::ServerUnaryReactor* VectorFace::DeletePoints(grpc::CallbackServerContext* server,
+                                                   const pb::DeletePointsRequest* request,
+                                                   pb::DeletePointsResponse* response) {
+  return Answer<WriteReply>(
+      delete_points_, server, writes_,
+      [=, this](const RequestContext& ctx, Done<WriteReply> done) {
+        auto call = DeleteFromProto(*request);
+        if (!call.ok()) return done(call.status());
+        done(coordinator_.Delete(ctx, *std::move(call)));
+      },
+      [=](WriteReply reply) {
+        response->set_deleted(reply.count);
+        response->set_sequence(std::move(reply.sequence));
+      });
+}
+
+grpc::ServerUnaryReactor* VectorFace::GetPoints(grpc::CallbackServerContext* server,
+                                                const pb::GetPointsRequest* request, pb::GetPointsResponse* response) {
+  return Answer<std::vector<StoredPoint>>(
+      get_points_, server, reads_,
+      [=, this](const RequestContext& ctx, Done<std::vector<StoredPoint>> done) {
+        coordinator_.Get(ctx, GetFromProto(*request), std::move(done));
+      },
+      [=](std::vector<StoredPoint> points) {
+        for (const StoredPoint& point : points) PointToProto(point, response->add_points());
+      });
+}
+
+grpc::ServerUnaryReactor* VectorFace::ScrollPoints(grpc::CallbackServerContext* server,
+                                                   const pb::ScrollPointsRequest* request,
+                                                   pb::ScrollPointsResponse* response) {
+  return Answer<ScrollReply>(
+      scroll_points_, server, reads_,
+      [=, this](const RequestContext& ctx, Done<ScrollReply> done) {
+        auto call = ScrollFromProto(*request);
+        if (!call.ok()) return done(call.status());
+        coordinator_.Scroll(ctx, *std::move(call), std::move(done));
+      },
+      [=](ScrollReply reply) {
+        for (const StoredPoint& point : reply.points) PointToProto(point, response->add_points());
+        response->set_next_page_token(std::move(reply.next_page_token));
+      });
+}
+
+grpc::ServerUnaryReactor* VectorFace::CountPoints(grpc::CallbackServerContext* server,
+                                                  const pb::CountPointsRequest* request,
+                                                  pb::CountPointsResponse* response) {
+  return Answer<int64_t>(
+      count_points_, server, reads_,
+      [=, this](const RequestContext& ctx, Done<int64_t> done) {
+        auto filter = FilterFromProto(request->filter());
+        if (!filter.ok()) return done(filter.status());
+        coordinator_.Count(ctx, {request->collection(), *std::move(filter)}, std::move(done));
+      },
+      [=](int64_t count) { response->set_count(count); });
+}
+
+grpc::ServerUnaryReactor* VectorFace::SearchPoints(grpc::CallbackServerContext* server,
+                                                   const pb::SearchPointsRequest* request,
+                                                   pb::SearchPointsResponse* response) {
+  return Answer<SearchReply>(
+      search_points_, server, reads_,
+      [=, this](const RequestContext& ctx, Done<SearchReply> done) {
+        auto call = SearchFromProto(*request);
+        if (!call.ok()) return done(call.status());
+        coordinator_.Search(ctx, *std::move(call), std::move(done));
+      },
+      [=](SearchReply reply) { SearchToProto(reply, response); });
+}
+
+grpc::ServerUnaryReactor* VectorFace::BatchSearchPoints(grpc::CallbackServerContext* server,
+                                                        const pb::BatchSearchPointsRequest* request,
+                                                        pb::BatchSearchPointsResponse* response) {
+  return Answer<std::vector<SearchReply>>(
+      batch_search_points_, server, reads_,
+      [=, this](const RequestContext& ctx, Done<std::vector<SearchReply>> done) {
+        std::vector<SearchCall> calls;
+        // The coordinator refuses more; there is no need to convert them first.
+        if (static_cast<size_t>(request->searches_size()) <= kMaxBatchSearches) {
+          for (int i = 0; i < request->searches_size(); ++i) {
+            auto call = SearchFromProto(request->searches(i));
+            if (!call.ok()) return done(Annotate(call.status(), absl::StrCat("searches[", i, "]")));
+            if (call->collection.empty()) call->collection = request->collection();
+            if (call->collection != request->collection()) {
+              return done(InvalidField(absl::StrCat("searches[", i, "].collection"),
+                                       "must be empty or the collection of the batch"));
+            }
+            calls.push_back(*std::move(call));
+          }
+        } else {
+          calls.resize(kMaxBatchSearches + 1);
+        }
+        coordinator_.SearchBatch(ctx, std::move(calls), std::move(done));
+      },
+      [=](std::vector<SearchReply> replies) {
+        for (const SearchReply& reply : replies) SearchToProto(reply, response->add_results());
+      });
+}
+
+grpc::ServerUnaryReactor* VectorFace::RecommendPoints(grpc::CallbackServerContext* server,
+                                                      const pb::RecommendPointsRequest* request,
+                                                      pb::RecommendPointsResponse* response) {
+  return recommend_points_.Handle(server, [](const RequestContext&) { return NotBuilt("RecommendPoints"); });
+}
+
+}  // namespace alcove::vector_search

@@ -1,0 +1,54 @@
+// alcove.vector.v1.ShardService: what other processes ask of the shards held here, and how this process is.
+#pragma once
+
+#include <string>
+
+#include <absl/base/thread_annotations.h>
+#include <absl/synchronization/mutex.h>
+#include <absl/time/time.h>
+
+#include "alcove/vector/v1/shard.grpc.pb.h"
+#include "libs/rpc/method.h"
+#include "services/vector-search/coordinator/local_shards.h"
+#include "services/vector-search/work_queue.h"
+
+namespace alcove::vector_search {
+
+class ShardFace final : public ::alcove::vector::v1::ShardService::CallbackService {
+ public:
+  // All outlive the face.
+  ShardFace(ShardHost& host, Catalog& catalog, LocalShards& shards, WorkQueue& reads,
+            const rpc::MethodOptions& options);
+
+  void SetAddress(const std::string& address);
+  void SetDraining();
+
+#define ALCOVE_UNARY(Name)                                                           \
+  grpc::ServerUnaryReactor* Name(grpc::CallbackServerContext* server,                \
+                                 const ::alcove::vector::v1::Name##Request* request, \
+                                 ::alcove::vector::v1::Name##Response* response) override;
+  ALCOVE_UNARY(SearchShard)
+  ALCOVE_UNARY(GetShardPoints)
+  ALCOVE_UNARY(ScrollShard)
+  ALCOVE_UNARY(CountShard)
+  ALCOVE_UNARY(NotifyShard)
+  ALCOVE_UNARY(GetShardStats)
+  ALCOVE_UNARY(GetStatus)
+#undef ALCOVE_UNARY
+
+ private:
+  absl::Status FillStatus(::alcove::vector::v1::GetStatusResponse* response) const;
+
+  ShardHost& host_;
+  Catalog& catalog_;
+  LocalShards& shards_;
+  WorkQueue& reads_;
+  const absl::Time started_at_;
+  mutable absl::Mutex mutex_;
+  std::string address_ ABSL_GUARDED_BY(mutex_);
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+  rpc::UnaryMethod search_shard_, get_shard_points_, scroll_shard_, count_shard_, notify_shard_, get_shard_stats_,
+      get_status_;
+};
+
+}  // namespace alcove::vector_search
