@@ -44,7 +44,7 @@ int main(int argc, char** argv) {
        .binary = "alcove-cache",
        .description = "Keeps answers in memory and Redis; lets one caller of many compute what is missing.",
        .version = alcove::kVersion,
-       .defaults = {{"server.listen", "127.0.0.1:7105"}, {"server.admin_listen", "127.0.0.1:7205"}}},
+       .defaults = {{"server.listen", "127.0.0.1:7105"}, {"server.admin_listen", "127.0.0.1:9105"}}},
       [](const alcove::config::v1::CacheConfig& config, const alcove::rpc::ServiceHost& host) {
         return alcove::cache::Instance::Make(config, host);
       });

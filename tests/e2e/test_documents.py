@@ -137,7 +137,7 @@ def test_wrong_requests_say_what_is_wrong(stack, collection):
 def test_vectors_of_the_wrong_shape_are_refused_whole(stack, collection):
     path = f"/v1/collections/{collection}/points"
     good = {"id": "good", "vector": [0.1] * 384}
-    for bad, word in (({"id": "bad", "vector": [0.1] * 3}, "384"), ({"id": "bad", "vector": ["NaN"] + [0.1] * 383}, "bad"),
+    for bad, word in (({"id": "bad", "vector": [0.1] * 3}, "384"), ({"id": "bad", "vector": ["NaN"] + [0.1] * 383}, "points[1]"),
                       ({"id": "", "vector": [0.1] * 384}, "id")):
         reply = stack.http.put(stack.url + path, json={"points": [good, bad], "wait": True}, timeout=60)
         problem(reply, 400, word)

@@ -76,10 +76,18 @@ class Planner {
  private:
   // A free port when ports are free, else `base_port` + offset.
   absl::StatusOr<std::string> Address(uint16_t offset) {
-    if (options_.base_port != 0) {
-      return HostPort{"127.0.0.1", static_cast<uint16_t>(options_.base_port + offset)}.ToString();
-    }
-    return FreeAddress();
+    if (options_.base_port == 0) return FreeAddress();
+    const HostPort address{"127.0.0.1", static_cast<uint16_t>(options_.base_port + offset)};
+    ALCOVE_RETURN_IF_ERROR(CheckFree(address, "--base-port"));
+    return address.ToString();
+  }
+
+  // Whatever listens there already would answer in the place of the process to be started.
+  static absl::Status CheckFree(const HostPort& address, absl::string_view flag) {
+    const auto socket = ListenTcp(address);
+    if (!socket.ok()) return Annotate(socket.status(), absl::StrCat("choose another port with ", flag));
+    close(socket->first);
+    return absl::OkStatus();
   }
 
   // The socket is kept open until every port is chosen, so that no port is chosen twice.
@@ -188,16 +196,17 @@ class Planner {
   }
 
   absl::Status AddInference() {
-    std::string settings = "models:\n";
+    if (options_.models.empty()) {
+      return absl::InvalidArgumentError(
+          "name a model to load: --model FOLDER, a Hugging Face folder such as all-MiniLM-L6-v2");
+    }
+    std::string settings = "model:\n";
     for (const std::string& model : options_.models) {
       const size_t equals = model.find('=');
       const std::string folder = equals == std::string::npos ? model : model.substr(equals + 1);
       if (!IsDirectory(folder)) return absl::NotFoundError(absl::StrCat("model folder ", folder, " does not exist"));
-      const std::string name =
-          equals == std::string::npos ? folder.substr(folder.find_last_of('/') + 1) : model.substr(0, equals);
-      absl::StrAppend(&settings, "  - name: ", Quoted(name), "\n    path: ", Quoted(folder), "\n");
+      absl::StrAppend(&settings, "  - ", Quoted(model), "\n");
     }
-    if (options_.models.empty()) settings = "models: []\n";
     ALCOVE_RETURN_IF_ERROR(AddService("alcove-inference", "inference", kInference, settings));
     inference_ = plan_.processes.back().address;
     return absl::OkStatus();
@@ -213,6 +222,8 @@ class Planner {
     gateway.address = HostPort{options_.listen, options_.port}.ToString();
     if (options_.port == 0) {
       ALCOVE_ASSIGN_OR_RETURN(gateway.address, FreeAddress());
+    } else {
+      ALCOVE_RETURN_IF_ERROR(CheckFree(HostPort{options_.listen, options_.port}, "--port"));
     }
     gateway.admin = gateway.address;
     ALCOVE_ASSIGN_OR_RETURN(const HostPort door, ParseHostPort(gateway.address));

@@ -3,10 +3,15 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
+#include <iterator>
 
 #include <absl/cleanup/cleanup.h>
+#include <absl/strings/ascii.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
+#include <absl/strings/str_replace.h>
+#include <absl/strings/strip.h>
 #include <absl/time/clock.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -36,6 +41,17 @@ std::string DescribeExit(int status) {
 void RotateLog(const std::string& path) {
   struct stat info;
   if (stat(path.c_str(), &info) == 0 && info.st_size > kMaxLogBytes) rename(path.c_str(), (path + ".1").c_str());
+}
+
+// The last lines of a log, indented.
+std::string LogTail(const std::string& path) {
+  constexpr std::streamoff kBytes = 1500;
+  std::ifstream in(path, std::ios::binary | std::ios::ate);
+  const std::streamoff size = in.tellg();
+  in.seekg(std::max<std::streamoff>(0, size - kBytes));
+  std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+  if (size > kBytes) text.erase(0, text.find('\n') + 1);
+  return absl::StrCat("  ", absl::StrReplaceAll(absl::StripTrailingAsciiWhitespace(text), {{"\n", "\n  "}}));
 }
 
 }  // namespace
@@ -94,6 +110,7 @@ void Supervisor::Reap() {
     if (it == children_.end()) continue;
     Child& child = *it;
     child.pid = 0;
+    if (!child.ready) ++child.deaths_before_ready;
     child.ready = false;
     child.last_exit = DescribeExit(status);
     if (stopping_) continue;
@@ -110,6 +127,7 @@ void Supervisor::ProbeStarting() {
     if (child.pid == 0 || child.ready) continue;
     if (!IsReady(child.plan.admin, child.plan.probe, kProbeTimeout)) continue;
     child.ready = true;
+    child.deaths_before_ready = 0;
     report_(absl::StrFormat("%-16s ready at %s after %.1f s", child.plan.name, child.plan.address,
                             absl::ToDoubleSeconds(absl::Now() - child.started_at)));
   }
@@ -129,6 +147,20 @@ void Supervisor::RestartDue() {
 
 bool Supervisor::AllReady() const {
   return std::all_of(children_.begin(), children_.end(), [](const Child& child) { return child.ready; });
+}
+
+absl::Status Supervisor::StartupFailure(absl::Time give_up) const {
+  std::string waiting;
+  for (const Child& child : children_) {
+    if (child.deaths_before_ready >= options_.max_start_attempts) {
+      return absl::UnavailableError(absl::StrCat(child.plan.name, " does not start (", child.last_exit,
+                                                 "); its log ends with\n", LogTail(layout_.Log(child.plan.name))));
+    }
+    if (!child.ready) absl::StrAppend(&waiting, " ", child.plan.name, " (log: ", layout_.Log(child.plan.name), ")");
+  }
+  if (absl::Now() < give_up) return absl::OkStatus();
+  return absl::DeadlineExceededError(
+      absl::StrCat("not ready after ", absl::FormatDuration(options_.start_timeout), ":", waiting));
 }
 
 void Supervisor::Publish() {
@@ -204,14 +236,12 @@ absl::Status Supervisor::Run(const std::function<void()>& on_ready) {
       announced = true;
       on_ready();
     }
-    if (!announced && absl::Now() > give_up) {
-      std::string waiting;
-      for (const Child& child : children_) {
-        if (!child.ready) absl::StrAppend(&waiting, " ", child.plan.name, " (log: ", layout_.Log(child.plan.name), ")");
+    if (!announced) {
+      const absl::Status failure = StartupFailure(give_up);
+      if (!failure.ok()) {
+        StopAll();
+        return failure;
       }
-      StopAll();
-      return absl::DeadlineExceededError(
-          absl::StrCat("not ready after ", absl::FormatDuration(options_.start_timeout), ":", waiting));
     }
   }
   StopAll();

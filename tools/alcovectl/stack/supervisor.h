@@ -20,6 +20,7 @@ struct SupervisorOptions {
   absl::Duration min_backoff = absl::Milliseconds(250);
   absl::Duration max_backoff = absl::Seconds(15);
   absl::Duration stable_after = absl::Seconds(30);  // running this long forgets earlier deaths
+  int max_start_attempts = 3;                       // of one process, before the stack has been ready
 };
 
 // Single-threaded; SIGINT, SIGTERM and SIGCHLD must be blocked by the caller before Run and are consumed by it.
@@ -43,6 +44,7 @@ class Supervisor {
     absl::Time restart_at = absl::InfiniteFuture();
     absl::Duration backoff;
     int64_t restarts = 0;
+    int deaths_before_ready = 0;  // since it was last ready
     std::string last_exit;
   };
 
@@ -53,6 +55,8 @@ class Supervisor {
   void StopAll();
   void Publish();
   bool AllReady() const;
+  // What keeps the stack from ever becoming ready, if something does.
+  absl::Status StartupFailure(absl::Time give_up) const;
 
   StackLayout layout_;
   SupervisorOptions options_;

@@ -141,12 +141,29 @@ TEST_F(SupervisorTest, GivesUpWhenAProcessNeverGetsReady) {
   plan.processes.push_back(broken);
   SupervisorOptions options;
   options.start_timeout = absl::Milliseconds(700);
+  options.max_start_attempts = 100;
   const pid_t supervisor = Start(plan, options);
   int status = 0;
   ASSERT_EQ(waitpid(supervisor, &status, 0), supervisor);
   EXPECT_EQ(WEXITSTATUS(status), 1);
-  EXPECT_THAT(Read("report"), HasSubstr("broken"));
-  EXPECT_THAT(Read("report"), HasSubstr("exit status 1"));
+  EXPECT_THAT(Read("report"), HasSubstr("not ready after 700ms: broken"));
+}
+
+TEST_F(SupervisorTest, GivesUpOnAProcessThatKeepsDyingAndShowsItsLog) {
+  StackPlan plan;
+  ProcessPlan broken;
+  broken.name = "broken";
+  broken.command = {"/bin/sh", "-c", "echo the port is taken; exit 3"};
+  broken.admin = broken.address = "127.0.0.1:1";
+  plan.processes = {broken};
+  SupervisorOptions options;
+  options.min_backoff = absl::Milliseconds(5);
+  const pid_t supervisor = Start(plan, options);
+  int status = 0;
+  ASSERT_EQ(waitpid(supervisor, &status, 0), supervisor);
+  EXPECT_EQ(WEXITSTATUS(status), 1);
+  EXPECT_THAT(Read("report"), HasSubstr("broken does not start (exit status 3)"));
+  EXPECT_THAT(Read("report"), HasSubstr("  the port is taken"));
 }
 
 TEST_F(SupervisorTest, StateSurvivesARoundTripAndSaysWhenItIsDamaged) {
