@@ -55,22 +55,28 @@ GaloisKey::GaloisKey(const Context& context, const KeySwitchKey& key)
   }
 }
 
-void AccumulateKeySwitch(const Context& context, const CoeffPoly& d, const GaloisKey& key, KeySwitchScratch& s) {
+void AccumulateKeySwitch(const Context& context, const CoeffPoly& d, const GaloisKey& key, KeySwitchScratch& s,
+                         const EvalPoly* known) {
   const size_t n = context.degree();
   for (size_t row = 0; row < context.key_rows(); ++row) {
     const Ntt& ntt = context.ntt(row);
     const uint64_t q = ntt.modulus().value();
     for (size_t digit = 0; digit < d.rows(); ++digit) {
-      // Digits are taken as integers in [0, q_digit), not centred.
-      if (context.modulus(digit).value() > q) {
-        for (size_t i = 0; i < n; ++i) s.digit[i] = ntt.modulus().Reduce(d.Row(digit)[i]);
+      const uint64_t* values = s.digit.data();
+      if (known != nullptr && digit == row) {
+        values = known->Row(row);
       } else {
-        std::copy_n(d.Row(digit), n, s.digit.data());
+        // Digits are taken as integers in [0, q_digit), not centred.
+        if (context.modulus(digit).value() > q) {
+          for (size_t i = 0; i < n; ++i) s.digit[i] = ntt.modulus().Reduce(d.Row(digit)[i]);
+        } else {
+          std::copy_n(d.Row(digit), n, s.digit.data());
+        }
+        ntt.Forward(s.digit.data());
       }
-      ntt.Forward(s.digit.data());
       const auto accumulate = digit == 0 ? ntt.kernels().multiply : ntt.kernels().multiply_add;
-      accumulate(s.acc0.Row(row), s.digit.data(), key.Value(digit, 0, row), key.Quotient(digit, 0, row), q, n);
-      accumulate(s.acc1.Row(row), s.digit.data(), key.Value(digit, 1, row), key.Quotient(digit, 1, row), q, n);
+      accumulate(s.acc0.Row(row), values, key.Value(digit, 0, row), key.Quotient(digit, 0, row), q, n);
+      accumulate(s.acc1.Row(row), values, key.Value(digit, 1, row), key.Quotient(digit, 1, row), q, n);
     }
   }
 }

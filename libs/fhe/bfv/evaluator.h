@@ -60,7 +60,9 @@ struct KeySwitchScratch {
 };
 
 // Inner product of the digits of `d` (coefficients at the data level) with the key: acc0 and acc1 at all key rows.
-void AccumulateKeySwitch(const Context& context, const CoeffPoly& d, const GaloisKey& key, KeySwitchScratch& scratch);
+// `known`, if given, holds the transform values of d at the data rows and saves one transform a row.
+void AccumulateKeySwitch(const Context& context, const CoeffPoly& d, const GaloisKey& key, KeySwitchScratch& scratch,
+                         const EvalPoly* known = nullptr);
 // Coefficients of the special row of `acc`, centred and reduced modulo data row j, to scratch.reduced; the special row
 // must hold coefficients already.
 void ReduceSpecialRow(const Context& context, const EvalPoly& acc, size_t j, KeySwitchScratch& scratch);

@@ -21,15 +21,18 @@ template <class V>
 [[gnu::always_inline]] inline void ExpandLanes(const uint64_t* root8, uint8_t* out) {
   using T = typename V::type;
   T message[8];
+#pragma GCC unroll 8
   for (int i = 0; i < 8; ++i) message[i] = V::Set1(root8[i]);
   const T zero = V::Set1(0);
   for (uint64_t block = 0; block < 64; block += V::kLanes) {
     T h[8];
+#pragma GCC unroll 8
     for (int i = 0; i < 8; ++i) h[i] = V::Set1(kBlake2bIv[i]);
     h[0] = V::Xor(h[0], V::Set1(kLeafWord0));
     h[1] = V::Xor(h[1], V::Xor(V::Set1(kLeafWord1), V::Add(V::Set1(block), V::Iota())));
     h[2] = V::Xor(h[2], V::Set1(kLeafWord2));
     T v[16];
+#pragma GCC unroll 8
     for (int i = 0; i < 8; ++i) {
       v[i] = h[i];
       v[i + 8] = V::Set1(kBlake2bIv[i]);
@@ -63,6 +66,7 @@ template <class V>
       (round.template operator()<kRounds>(), ...);
     }
     (std::make_index_sequence<12>{});
+#pragma GCC unroll 8
     for (int i = 0; i < 8; ++i) h[i] = V::Xor(h[i], V::Xor(v[i], v[i + 8]));
     V::StoreBlocks(out + 64 * block, h);
   }

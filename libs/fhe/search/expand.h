@@ -26,7 +26,7 @@ class ExpansionKeys {
 
   int levels() const { return static_cast<int>(keys_.size()); }
   const GaloisKey& key(int j) const { return keys_[static_cast<size_t>(j)]; }
-  // Transform values of X^(-2^j) at data row `row`, with Shoup quotients.
+  // Transform values of X^(-2^j) at key row `row`, and their quotients.
   const uint64_t* Shift(int j, size_t row) const { return shifts_[static_cast<size_t>(j)].Row(2 * row); }
   const uint64_t* ShiftQuotient(int j, size_t row) const { return shifts_[static_cast<size_t>(j)].Row(2 * row + 1); }
   size_t MemoryBytes() const;

@@ -16,14 +16,18 @@ template <class V>
   // Two vectors at a time keep twelve accumulators in registers.
   for (size_t at = 0; at < kTile; at += V::kVectors * L) {
     T ll[2][V::kVectors], mid[2][V::kVectors], hh[2][V::kVectors];
+#pragma GCC unroll 2
     for (size_t p = 0; p < 2; ++p) {
+#pragma GCC unroll 4
       for (size_t v = 0; v < V::kVectors; ++v) ll[p][v] = mid[p][v] = hh[p][v] = V::Set1(0);
     }
     for (size_t d = 0; d < dimensions; ++d) {
+#pragma GCC unroll 4
       for (size_t v = 0; v < V::kVectors; ++v) {
         const T x = V::Load(database + d * kTile + at + v * L);
         const T xl = V::And(x, mask);
         const T xh = V::Right25(x);
+#pragma GCC unroll 2
         for (size_t p = 0; p < 2; ++p) {
           const T y = V::Load(query + (d * 2 + p) * kTile + at + v * L);
           const T yl = V::And(y, mask);
@@ -34,7 +38,9 @@ template <class V>
         }
       }
     }
+#pragma GCC unroll 2
     for (size_t p = 0; p < 2; ++p) {
+#pragma GCC unroll 4
       for (size_t v = 0; v < V::kVectors; ++v) {
         alignas(64) uint64_t a[L], b[L], c[L];
         V::Store(a, ll[p][v]);
@@ -61,12 +67,16 @@ template <class V>
   constexpr size_t L = V::kLanes;
   constexpr size_t kVectors = kTile / L;
   T lo[2][kVectors], hi[2][kVectors];
+#pragma GCC unroll 2
   for (size_t p = 0; p < 2; ++p) {
+#pragma GCC unroll 4
     for (size_t v = 0; v < kVectors; ++v) lo[p][v] = hi[p][v] = V::Set1(0);
   }
   for (size_t d = 0; d < dimensions; ++d) {
+#pragma GCC unroll 4
     for (size_t v = 0; v < kVectors; ++v) {
       const T x = V::Load(database + d * kTile + v * L);
+#pragma GCC unroll 2
       for (size_t p = 0; p < 2; ++p) {
         const T y = V::Load(query + (d * 2 + p) * kTile + v * L);
         lo[p][v] = V::Madd52Low(lo[p][v], x, y);
@@ -74,7 +84,9 @@ template <class V>
       }
     }
   }
+#pragma GCC unroll 2
   for (size_t p = 0; p < 2; ++p) {
+#pragma GCC unroll 4
     for (size_t v = 0; v < kVectors; ++v) {
       alignas(64) uint64_t a[L], b[L];
       V::Store(a, lo[p][v]);

@@ -31,4 +31,10 @@ class ScoringQuery {
 std::vector<CoeffCiphertext> Score(const Context& context, const ScoringQuery& query,
                                    absl::Span<const Block* const> blocks, MacFn mac = BestMac());
 
+// The same for several queries of equal dimensions at once, out[query][block]: the database streams by once for all of
+// them, so each query beyond the first costs arithmetic only.
+std::vector<std::vector<CoeffCiphertext>> ScoreBatch(const Context& context,
+                                                     absl::Span<const ScoringQuery* const> queries,
+                                                     absl::Span<const Block* const> blocks, MacFn mac = BestMac());
+
 }  // namespace alcove::fhe

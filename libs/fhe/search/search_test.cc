@@ -80,7 +80,19 @@ TEST(MacTest, EveryKernelEqualsTheScalarOneAtTheExtremes) {
 }
 
 // The whole path at full width, with the largest numbers the quantisation can give.
-TEST(SearchTest, DecryptedScoresAreExactInnerProducts) {
+struct Set {
+  std::vector<int> bits;
+  uint64_t plain_modulus;
+  int scale;
+};
+
+class SearchTest : public ::testing::TestWithParam<Set> {};
+
+TEST_P(SearchTest, DecryptedScoresAreExactInnerProducts) {
+  const int scale = GetParam().scale;
+  const auto owned =
+      *Context::Create({Scheme::kBfv, 4096, *CreatePrimes(4096, GetParam().bits), GetParam().plain_modulus});
+  const Context& context = *owned;
   constexpr size_t kDimensions = 384;
   constexpr size_t kRows[] = {4096, 100};
   std::mt19937_64 rng(5);
@@ -95,43 +107,50 @@ TEST(SearchTest, DecryptedScoresAreExactInnerProducts) {
     for (float& x : v) x /= static_cast<float>(std::sqrt(norm));
     return v;
   };
-  const std::vector<int32_t> query = *Quantise(unit(), 450, 450);
+  const std::vector<int32_t> query = *Quantise(unit(), scale, scale);
   std::vector<Block> blocks;
   std::vector<std::vector<int64_t>> want;
   for (size_t rows : kRows) {
     std::vector<int8_t> values;
     std::vector<int64_t> scores;
     for (size_t r = 0; r < rows; ++r) {
-      const auto row = *Quantise(unit(), 450, 127);
+      const auto row = *Quantise(unit(), scale, 127);
       int64_t score = 0;
       for (size_t d = 0; d < kDimensions; ++d) score += int64_t{row[d]} * query[d];
       scores.push_back(score);
       values.insert(values.end(), row.begin(), row.end());
     }
     want.push_back(scores);
-    auto block = Block::Encode(S50(), values, rows, kDimensions);
+    auto block = Block::Encode(context, values, rows, kDimensions);
     ASSERT_TRUE(block.ok()) << block.status();
     blocks.push_back(*std::move(block));
   }
-  const SecretKey secret = SecretKey::Generate(S50());
-  const auto keys = ExpansionKeys::Prepare(S50(), MakeGaloisKeys(S50(), secret, Elements(9)), 9);
-  const Ciphertext encrypted = EncryptSymmetric(S50(), secret, *EncodeQuery(S50(), query));
-  const ScoringQuery expanded(S50(), Expand(S50(), *FromWire(S50(), encrypted), *keys, kDimensions));
-  const auto replies = Score(S50(), expanded, {&blocks[0], &blocks[1]});
-  const auto scalar = Score(S50(), expanded, {&blocks[0], &blocks[1]}, MacScalar);
+  const SecretKey secret = SecretKey::Generate(context);
+  const auto keys = ExpansionKeys::Prepare(context, MakeGaloisKeys(context, secret, Elements(9)), 9);
+  const Ciphertext encrypted = EncryptSymmetric(context, secret, *EncodeQuery(context, query));
+  const ScoringQuery expanded(context, Expand(context, *FromWire(context, encrypted), *keys, kDimensions));
+  const auto replies = Score(context, expanded, {&blocks[0], &blocks[1]});
+  const auto scalar = Score(context, expanded, {&blocks[0], &blocks[1]}, MacScalar);
   EXPECT_EQ(replies, scalar);
+  const ScoringQuery other(
+      context, Expand(context, *FromWire(context, EncryptSymmetric(context, secret, {1})), *keys, kDimensions));
+  const auto batch = ScoreBatch(context, {&other, &expanded}, {&blocks[0], &blocks[1]});
+  EXPECT_EQ(batch[1], replies);
+  EXPECT_EQ(batch[0], Score(context, other, {&blocks[0], &blocks[1]}));
   for (size_t b = 0; b < 2; ++b) {
-    const auto plain = Decrypt(S50(), secret, ToWire(S50(), replies[b]));
-    EXPECT_EQ(DecodeScores(S50(), plain->coefficients, kRows[b]), want[b]);
+    const auto plain = Decrypt(context, secret, ToWire(context, replies[b]));
+    EXPECT_EQ(DecodeScores(context, plain->coefficients, kRows[b]), want[b]);
     if (b == 0) {
       // The largest of 4,096 Gaussian samples lies between three and six deviations.
-      const SearchNoise noise = BoundSearchNoise(S50().parameters(), kDimensions, 450.0 * 450.0);
+      const SearchNoise noise = BoundSearchNoise(context.parameters(), kDimensions, double(scale) * scale);
       const double largest_bits = noise.limit_bits - plain->noise_budget_bits;
       EXPECT_NEAR(largest_bits, noise.sigma_bits + 2, 0.7);
       EXPECT_GT(plain->noise_budget_bits, 4);
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Sets, SearchTest, ::testing::Values(Set{{50, 59}, 417793, 450}, Set{{50, 50}, 65537, 180}));
 
 TEST(NoiseTest, NoReplyFailsWithProbabilityAbove2ToTheMinus64WhateverTheRowsHold) {
   for (size_t dimensions : {1, 128, 384, 512}) {
