@@ -1,5 +1,6 @@
 // alcove-fhe-proxy: configuration, key store, gRPC, drain.
 #include <memory>
+#include <vector>
 
 #include "libs/common/clock.h"
 #include "libs/common/log.h"
@@ -35,11 +36,26 @@ class Instance final : public rpc::ServiceInstance {
   Instance(const config::v1::FheProxyConfig& config, const rpc::ServiceHost& host, std::unique_ptr<KeyStore> keys)
       : keys_(std::move(keys)),
         pool_(WorkerThreads(config), "fhe"),
-        face_(*keys_, config.keys().max_upload_bytes(), {.registry = &host.registry, .pool = &pool_}, *RealClock()) {}
+        face_(*keys_, config.keys().max_upload_bytes(), {.registry = &host.registry, .pool = &pool_}, *RealClock()) {
+    const auto gauge = [&](absl::string_view name, absl::string_view help, auto read) {
+      metrics_.push_back(host.registry.AddGaugeCallback(
+          name, help, {}, [this, read] { return static_cast<double>(read(keys_->stats())); }));
+    };
+    gauge("alcove_fhe_key_sets", "Key sets stored.", [](const KeyStore::Stats& s) { return s.key_sets; });
+    gauge("alcove_fhe_key_stored_bytes", "Bytes of stored keys.",
+          [](const KeyStore::Stats& s) { return s.stored_bytes; });
+    gauge("alcove_fhe_key_loaded_bytes", "Bytes of keys parsed in memory.",
+          [](const KeyStore::Stats& s) { return s.loaded_bytes; });
+    metrics_.push_back(host.registry.AddCounterCallback(
+        "alcove_fhe_key_evictions_total", "Key sets removed to make room for newer ones of their tenant.", {},
+        [this] { return static_cast<double>(keys_->stats().evictions); }));
+  }
 
   std::unique_ptr<KeyStore> keys_;
   TaskPool pool_;
   PrivateSearchFace face_;
+  // Last, so that no scrape reads the members above while they go.
+  std::vector<Registry::CallbackHandle> metrics_;
 };
 
 }  // namespace

@@ -10,6 +10,7 @@
 
 #include "libs/common/status.h"
 #include "libs/fhe/fault.h"
+#include "libs/fhe/search/noise.h"
 #include "libs/fhe/testdata/fixtures.h"
 
 namespace alcove::fhe_proxy {
@@ -251,6 +252,11 @@ TEST_F(KeyStoreTest, ListsNewestFirstInPages) {
   EXPECT_EQ(store_->List("acme", 2, "nonsense").status().code(), absl::StatusCode::kInvalidArgument);
 }
 
+TEST(ParameterSetTest, SaysWhichSetsHoldAgainstQuantumAttacks) {
+  EXPECT_FALSE((*FindSet("s50"))->quantum_128);
+  EXPECT_TRUE((*FindSet("q50"))->quantum_128);
+}
+
 TEST(ParameterSetTest, EveryOfferedSetIsSecureAndSmallEnough) {
   for (const ParameterSet& set : OfferedSets()) {
     EXPECT_TRUE(fhe::Validate(set.parameters).ok());
@@ -260,6 +266,9 @@ TEST(ParameterSetTest, EveryOfferedSetIsSecureAndSmallEnough) {
     EXPECT_EQ(set.galois_elements.back(), 17u);
     EXPECT_LE(set.QueryBytes(), 33'000u);
     EXPECT_LE(set.KeyBytes(), 1'250'000u);
+    // Whatever the rows hold, a reply decrypts wrongly with a probability below 2^-64.
+    const double worst = 127.0 * 127.0 * set.max_dimensions;
+    EXPECT_LT(fhe::BoundSearchNoise(set.parameters, set.max_dimensions, worst).failure_log2, -64) << set.name;
   }
 }
 
