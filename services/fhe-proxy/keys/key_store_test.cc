@@ -12,6 +12,7 @@
 #include "libs/fhe/fault.h"
 #include "libs/fhe/search/noise.h"
 #include "libs/fhe/testdata/fixtures.h"
+#include "libs/testing/temp_dir.h"
 
 namespace alcove::fhe_proxy {
 namespace {
@@ -29,11 +30,9 @@ class StoppedClock : public Clock {
 class KeyStoreTest : public ::testing::Test {
  protected:
   KeyStoreTest() {
-    std::string pattern = absl::StrCat(fs::temp_directory_path().string(), "/alcove-keys-XXXXXX");
-    options_.folder = absl::StrCat(mkdtemp(pattern.data()), "/keys");
+    options_.folder = folder_.File("keys");
     Reopen();
   }
-  ~KeyStoreTest() override { fs::remove_all(fs::path(options_.folder).parent_path()); }
 
   void Reopen() {
     store_.reset();
@@ -68,6 +67,7 @@ class KeyStoreTest : public ::testing::Test {
     return n;
   }
 
+  testing::TempDir folder_;
   KeyStore::Options options_;
   StoppedClock clock_;
   std::unique_ptr<KeyStore> store_;
