@@ -92,7 +92,8 @@ absl::StatusOr<GatewayOptions> ReadOptions(const config::GatewayConfig& settings
   app.cors_origins.assign(http.cors_origins().begin(), http.cors_origins().end());
   app.compression = http.compression();
   app.access_log = ReadAccessLog(http.access_log());
-  app.open_metrics = http.open_metrics();
+  // On loopback whoever can ask is on this machine already.
+  app.open_metrics = http.open_metrics() || address.is_loopback();
   app.use_keys = auth.mode() != "none";
   const config::GatewayCacheConfig& cache = settings.cache();
   app.flows.cache_searches = cache.search();

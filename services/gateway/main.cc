@@ -45,7 +45,7 @@ absl::Status Run(const alcove::config::v1::GatewayConfig& config, ShutdownSignal
   ALCOVE_ASSIGN_OR_RETURN(std::unique_ptr<Server> server, Server::Start(options.server, [&shared](Loop& loop) {
                             return std::make_unique<App>(loop, *shared);
                           }));
-  const std::vector<Registry::CallbackHandle> net_metrics = AddNetMetrics(*server, registry);
+  std::vector<Registry::CallbackHandle> net_metrics = AddNetMetrics(*server, registry);
   std::unique_ptr<AdminServer> admin;
   if (!config.admin_listen().empty()) {
     AdminOptions admin_options;
@@ -69,8 +69,10 @@ absl::Status Run(const alcove::config::v1::GatewayConfig& config, ShutdownSignal
   const absl::Status drained = server->Drain(options.drain_timeout);
   if (!drained.ok()) LogWarning("some requests were cut off", {{"error", drained}});
   admin.reset();
-  server.reset();
+  // Calls of the store end on their loops, so the loops go last.
   shared->workers.join();
+  net_metrics.clear();
+  server.reset();
   LogInfo("stopped");
   return absl::OkStatus();
 }
@@ -83,8 +85,7 @@ int main(int argc, char** argv) {
   alcove::ShutdownSignal& shutdown = alcove::ShutdownSignal::Install();
   const auto config = alcove::LoadConfigOrExit<GatewayConfig>(
       argc, argv,
-      {"gateway", "alcove-gateway", "The public door of Alcove: REST and gRPC on one port.",
-       alcove::kVersion});
+      {"gateway", "alcove-gateway", "The public door of Alcove: REST and gRPC on one port.", alcove::kVersion});
   alcove::LogOptions log;
   log.service = "alcove-gateway";
   log.level = alcove::ParseLogLevel(config.log().level()).value_or(alcove::LogLevel::kInfo);

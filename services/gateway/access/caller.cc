@@ -48,8 +48,9 @@ void AddRateLimitHeaders(const KeyUsage& usage, const GcraDecision& decision, He
   const int64_t reset = CeilSeconds(decision.reset_after_ns);
   headers.AddLower("x-ratelimit-limit-requests", absl::StrCat(burst));
   headers.AddLower("x-ratelimit-remaining-requests", absl::StrCat(remaining));
+  const absl::Duration until_full = absl::Milliseconds(decision.reset_after_ns / 1'000'000);
   headers.AddLower("x-ratelimit-reset-requests",
-                   FormatDurationShort(absl::Milliseconds(decision.reset_after_ns / 1'000'000)));
+                   until_full == absl::ZeroDuration() ? "0s" : FormatDurationShort(until_full));
   headers.AddLower("ratelimit-policy", absl::StrCat("\"key\";q=", burst, ";w=", window));
   headers.AddLower("ratelimit", absl::StrCat("\"key\";r=", remaining, ";t=", reset));
   if (!decision.allowed) {

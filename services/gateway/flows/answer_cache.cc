@@ -1,10 +1,10 @@
 #include "services/gateway/flows/answer_cache.h"
 
+#include <exception>
 #include <memory>
 #include <utility>
 
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "alcove/cache/v1/cache.pb.h"
@@ -47,6 +47,11 @@ std::string CollectionTag(const std::string& tenant, const std::string& collecti
   return tag.size() <= 128 ? tag : absl::StrCat("collection:", Hash128(tag).hex());
 }
 
+void AnswerCache::Spawn(RequestContext ctx, BackendMethod method, std::string request) {
+  auto done = [owner = owner_.lock()](std::exception_ptr) {};
+  asio::co_spawn(executor_, Send(&backends_, std::move(ctx), method, std::move(request)), std::move(done));
+}
+
 asio::awaitable<AnswerCache::Lookup> AnswerCache::Get(const RequestContext& ctx, std::string name_space,
                                                       std::string key, absl::Duration wait) {
   Lookup lookup;
@@ -85,8 +90,7 @@ void AnswerCache::Put(const RequestContext& ctx, std::string name_space, std::st
   SetDuration(ttl, request.mutable_entry()->mutable_ttl());
   for (std::string& tag : tags) request.mutable_entry()->add_tags(std::move(tag));
   request.set_lease(std::move(lease));
-  asio::co_spawn(executor_, Send(&backends_, Background(ctx), methods::kCachePut, request.SerializeAsString()),
-                 asio::detached);
+  Spawn(Background(ctx), methods::kCachePut, request.SerializeAsString());
 }
 
 void AnswerCache::Release(const RequestContext& ctx, std::string name_space, std::string key, std::string lease) {
@@ -95,8 +99,7 @@ void AnswerCache::Release(const RequestContext& ctx, std::string name_space, std
   request.mutable_key()->set_namespace_(std::move(name_space));
   request.mutable_key()->set_key(std::move(key));
   request.set_lease(std::move(lease));
-  asio::co_spawn(executor_, Send(&backends_, Background(ctx), methods::kCacheRelease, request.SerializeAsString()),
-                 asio::detached);
+  Spawn(Background(ctx), methods::kCacheRelease, request.SerializeAsString());
 }
 
 asio::awaitable<void> AnswerCache::Invalidate(const RequestContext& ctx, std::string tag) {

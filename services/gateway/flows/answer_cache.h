@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -37,11 +38,17 @@ class AnswerCache {
   // Forgets the answers that carry a tag; awaited, so that the writer's next search sees its write.
   asio::awaitable<void> Invalidate(const RequestContext& ctx, std::string tag);
 
+  // What calls that go on by themselves hold while they do, if it still exists when they begin.
+  void KeepAlive(std::weak_ptr<void> owner) { owner_ = std::move(owner); }
+
   bool available() const { return backends_.Has("cache"); }
 
  private:
+  void Spawn(RequestContext ctx, BackendMethod method, std::string request);
+
   Backends& backends_;
   asio::any_io_executor executor_;
+  std::weak_ptr<void> owner_;
 };
 
 // The tag of everything computed from one collection.

@@ -36,9 +36,12 @@ asio::awaitable<absl::StatusOr<Model>> ModelCatalog::FindEmbedder(const RequestC
     if (wants_default ? embeds && (model.is_default() || found == nullptr) : model.name() == name) found = &model;
   }
   if (found == nullptr) {
-    absl::Status missing = NotFound("model", wants_default ? "default" : name);
-    co_return known.empty() ? Annotate(std::move(missing), "no embedding model is loaded")
-                            : Annotate(std::move(missing), absl::StrCat("embedding models here: ", known));
+    const absl::Status missing = NotFound("model", wants_default ? "default" : name);
+    absl::Status told =
+        absl::NotFoundError(known.empty() ? absl::StrCat(missing.message(), "; no embedding model is loaded")
+                                          : absl::StrCat(missing.message(), "; embedding models here: ", known));
+    SetErrorDetails(told, GetErrorDetails(missing));
+    co_return told;
   }
   if (found->task() != alcove::inference::v1::MODEL_TASK_EMBED) {
     co_return absl::FailedPreconditionError(

@@ -8,6 +8,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "alcove/cache/v1/cache.pb.h"
 #include "alcove/inference/v1/inference.pb.h"
 #include "alcove/private_search/v1/private_search.pb.h"
@@ -68,7 +69,9 @@ asio::awaitable<absl::StatusOr<v1::GetStatusResponse>> GetSuiteStatus(ProcessPro
     common::ProcessStatus told;
     if (!answer.ok()) {
       status.set_health(common::HEALTH_DOWN);
-      status.set_reason(std::string(answer.status().message()));
+      // The pool of one endpoint names itself; here the row says already which process is meant.
+      status.set_reason(absl::StrReplaceAll(answer.status().message(),
+                                            {{absl::StrCat(process.service, "@", process.address, " at "), ""}}));
     } else if (!method->take(*answer, &told)) {
       status.set_health(common::HEALTH_DOWN);
       status.set_reason("its answer cannot be read");

@@ -5,7 +5,9 @@
 #include <vector>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "alcove/inference/v1/inference.pb.h"
 #include "libs/common/status.h"
 #include "services/gateway/flows/parallel.h"
@@ -38,6 +40,21 @@ void AppendVector(const google::protobuf::RepeatedField<float>& values, bool bas
     AppendJsonNumber(values[i], out);
   }
   out.push_back(']');
+}
+
+// Errors of a batch name its texts; the client knows them as elements of `input`.
+absl::Status InTermsOfInput(absl::Status status, size_t first) {
+  ErrorDetails details = GetErrorDetails(status);
+  if (details.field_violations.empty()) return status;
+  FieldViolation& violation = details.field_violations[0];
+  absl::string_view field = violation.field;
+  size_t index = 0;
+  if (!absl::ConsumePrefix(&field, "texts[") && !absl::ConsumePrefix(&field, "tokens[")) return status;
+  if (!absl::ConsumeSuffix(&field, "]") || !absl::SimpleAtoi(field, &index)) return status;
+  violation.field = absl::StrCat("input[", first + index, "]");
+  absl::Status renamed(status.code(), absl::StrCat(violation.field, ": ", violation.description));
+  SetErrorDetails(renamed, details);
+  return renamed;
 }
 
 }  // namespace
@@ -77,7 +94,7 @@ asio::awaitable<absl::StatusOr<std::string>> OpenAiEmbeddings(FlowEnv& env, cons
       status = absl::InternalError("the model answered another number of vectors than texts");
     }
     if (!status.ok()) {
-      if (failure.ok()) failure = std::move(status);
+      if (failure.ok()) failure = InTermsOfInput(std::move(status), batch * size);
       co_return false;
     }
     replies[batch] = *std::move(reply);

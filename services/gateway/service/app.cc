@@ -45,7 +45,7 @@ Dispatcher::Parts PartsOf(SharedState& shared, FlowEnv& flows, KeyEnv& keys, Pro
 
 }  // namespace
 
-App::App(Loop& loop, SharedState& shared)
+AppCore::AppCore(Loop& loop, SharedState& shared)
     : loop_(loop),
       shared_(shared),
       upstreams_(loop),
@@ -61,26 +61,40 @@ App::App(Loop& loop, SharedState& shared)
   for (const UpstreamOptions& options : shared_.options.upstreams) {
     if (!options.endpoints.empty()) upstreams_.Add(options);
   }
-  upstreams_.Start();
-  if (loop_.index() == 0) asio::co_spawn(loop_.executor(), WatchReadiness(), asio::detached);
 }
 
-App::~App() { upstreams_.Stop(); }
+void AppCore::Start() {
+  flows_.cache.KeepAlive(weak_from_this());
+  upstreams_.Start();
+  if (loop_.index() == 0) {
+    asio::co_spawn(loop_.executor(), WatchReadiness(weak_from_this(), loop_.executor()), asio::detached);
+  }
+}
 
-asio::awaitable<void> App::WatchReadiness() {
+void AppCore::Stop() {
+  stopped_ = true;
+  upstreams_.Stop();
+  probe_.Stop();
+}
+
+asio::awaitable<void> AppCore::WatchReadiness(std::weak_ptr<AppCore> weak, asio::any_io_executor executor) {
   for (;;) {
-    shared_.ready.store(ReadReadiness(upstreams_, shared_.draining.load()).ready);
-    asio::steady_timer timer(loop_.executor(), kReadinessPoll);
+    {
+      const std::shared_ptr<AppCore> core = weak.lock();
+      if (core == nullptr || core->stopped_) co_return;
+      core->shared_.ready.store(ReadReadiness(core->upstreams_, core->shared_.draining.load()).ready);
+    }
+    asio::steady_timer timer(executor, kReadinessPoll);
     boost::system::error_code ignored;
     co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
   }
 }
 
-void App::OnExchange(std::shared_ptr<Exchange> exchange) {
+void AppCore::OnExchange(std::shared_ptr<Exchange> exchange) {
   const HttpRequest& request = exchange->request();
   const bool grpc = request.version == HttpVersion::kHttp2 &&
                     absl::StartsWith(ToAbsl(request.headers.Get("content-type")), "application/grpc");
-  auto done = [exchange](std::exception_ptr error) { ReportEscape(exchange, error); };
+  auto done = [exchange, core = shared_from_this()](std::exception_ptr error) { ReportEscape(exchange, error); };
   if (grpc) {
     asio::co_spawn(loop_.executor(), grpc_.Serve(exchange), std::move(done));
   } else {
@@ -88,7 +102,7 @@ void App::OnExchange(std::shared_ptr<Exchange> exchange) {
   }
 }
 
-StreamHandler* App::OnGrpcStream(ServerStream& stream) {
+StreamHandler* AppCore::OnGrpcStream(ServerStream& stream) {
   const MethodInfo* info = shared_.methods->Find(stream.path());
   if (info == nullptr || !Dispatcher::MayBypass(*info) || upstreams_.Find(info->upstream) == nullptr) return nullptr;
   Authenticator::Answer answer = authenticator_.Check(stream.headers());
@@ -99,7 +113,7 @@ StreamHandler* App::OnGrpcStream(ServerStream& stream) {
   return proxy_.Accept(stream);
 }
 
-GrpcProxyOptions App::ProxyOptions() {
+GrpcProxyOptions AppCore::ProxyOptions() {
   GrpcProxyOptions options;
   options.route = [this](std::string_view path) -> UpstreamPool* {
     const MethodInfo* info = shared_.methods->Find(path);
@@ -140,7 +154,7 @@ GrpcProxyOptions App::ProxyOptions() {
   return options;
 }
 
-void App::Record(const GrpcRecord& record) {
+void AppCore::Record(const GrpcRecord& record) {
   const AccessLog mode = shared_.options.access_log;
   if (mode == AccessLog::kNone || (mode == AccessLog::kErrors && record.code == absl::StatusCode::kOk)) return;
   LogInfo("grpc call", {{"method", ToAbsl(record.path)},

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 
 #include "services/gateway/access/authenticator.h"
 #include "services/gateway/flows/flow_env.h"
@@ -16,20 +17,23 @@
 
 namespace alcove::gateway {
 
-// The application of one loop: its connections to the processes behind, its caches, its doors.
-class App final : public Handler {
+// What one loop works with: its connections to the processes behind, its caches, its doors. Every coroutine of a
+// request holds a reference, so that none wakes up in a world that is gone when the server stops.
+class AppCore final : public std::enable_shared_from_this<AppCore> {
  public:
-  // `shared` outlives the app.
-  App(Loop& loop, SharedState& shared);
-  ~App() override;
+  AppCore(Loop& loop, SharedState& shared);
 
-  void OnExchange(std::shared_ptr<Exchange> exchange) override;
-  StreamHandler* OnGrpcStream(ServerStream& stream) override;
+  void Start();
+  // Ends the connections; calls in flight fail, and their coroutines end with them.
+  void Stop();
+  void OnExchange(std::shared_ptr<Exchange> exchange);
+  StreamHandler* OnGrpcStream(ServerStream& stream);
 
  private:
   GrpcProxyOptions ProxyOptions();
   void Record(const GrpcRecord& record);
-  asio::awaitable<void> WatchReadiness();
+  // Ends when the core has stopped.
+  static asio::awaitable<void> WatchReadiness(std::weak_ptr<AppCore> weak, asio::any_io_executor executor);
 
   Loop& loop_;
   SharedState& shared_;
@@ -47,6 +51,21 @@ class App final : public Handler {
   std::shared_ptr<const Caller> accepted_caller_;
   absl::Status accepted_status_;
   const MethodInfo* accepted_method_ = nullptr;
+  bool stopped_ = false;
+};
+
+// The application of one loop.
+class App final : public Handler {
+ public:
+  // `shared` outlives the app.
+  App(Loop& loop, SharedState& shared) : core_(std::make_shared<AppCore>(loop, shared)) { core_->Start(); }
+  ~App() override { core_->Stop(); }
+
+  void OnExchange(std::shared_ptr<Exchange> exchange) override { core_->OnExchange(std::move(exchange)); }
+  StreamHandler* OnGrpcStream(ServerStream& stream) override { return core_->OnGrpcStream(stream); }
+
+ private:
+  std::shared_ptr<AppCore> core_;
 };
 
 }  // namespace alcove::gateway

@@ -55,7 +55,7 @@ asio::awaitable<void> RestDoor::Fill(Exchange& exchange, Answer& answer) {
   const HttpRequest& request = exchange.request();
   if (Preflight(request, answer)) co_return;
   RouteMatch match;
-  const Route* route = FindRoute(request, match, answer);
+  const Route* route = FindRoute(exchange, match, answer);
   if (route == nullptr) {
     AddCors(request, answer);
     co_return;
@@ -81,14 +81,17 @@ asio::awaitable<void> RestDoor::Fill(Exchange& exchange, Answer& answer) {
   AddCors(request, answer);
 }
 
-const Route* RestDoor::FindRoute(const HttpRequest& request, RouteMatch& match, Answer& answer) {
+const Route* RestDoor::FindRoute(const Exchange& exchange, RouteMatch& match, Answer& answer) {
+  const HttpRequest& request = exchange.request();
+  const std::string& request_id = exchange.context().request_id();
   const std::string_view path = request.path() == "/" ? std::string_view("/console") : request.path();
   const std::string_view method = request.method == "HEAD" ? std::string_view("GET") : request.method;
   match = shared_.router.Match(method, path);
   switch (match.kind) {
     case RouteMatch::Kind::kFound: return &shared_.routes[match.route];
     case RouteMatch::Kind::kMalformed:
-      WriteError(absl::InvalidArgumentError("the path has a malformed %XX escape or is not UTF-8"), false, "", answer);
+      WriteError(absl::InvalidArgumentError("the path has a malformed %XX escape or is not UTF-8"), false, request_id,
+                 answer);
       return nullptr;
     case RouteMatch::Kind::kMethodNotAllowed: {
       const std::string allow = absl::StrJoin(match.allow, ", ");
@@ -98,7 +101,7 @@ const Route* RestDoor::FindRoute(const HttpRequest& request, RouteMatch& match, 
         return nullptr;
       }
       WriteError(absl::InvalidArgumentError(absl::StrCat(ToAbsl(method), " is not a method of this path; use ", allow)),
-                 false, "", answer, 405);
+                 false, request_id, answer, 405);
       return nullptr;
     }
     case RouteMatch::Kind::kNotFound: break;
@@ -107,7 +110,7 @@ const Route* RestDoor::FindRoute(const HttpRequest& request, RouteMatch& match, 
   WriteError(absl::NotFoundError(absl::StrCat("there is nothing at this path",
                                               nearest.empty() ? "" : absl::StrCat("; did you mean ", nearest, "?"),
                                               nearest.empty() ? "; /docs lists what there is" : "")),
-             path.substr(0, 9) == "/v1/chat/", "", answer);
+             path.substr(0, 9) == "/v1/chat/", request_id, answer);
   return nullptr;
 }
 

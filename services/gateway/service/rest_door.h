@@ -32,7 +32,7 @@ class RestDoor {
 
   asio::awaitable<void> Fill(Exchange& exchange, Answer& answer);
   // Finds the route, or writes the answer to a request that has none.
-  const Route* FindRoute(const HttpRequest& request, RouteMatch& match, Answer& answer);
+  const Route* FindRoute(const Exchange& exchange, RouteMatch& match, Answer& answer);
   // The caller, if the route needs one and it may pass; an error otherwise.
   asio::awaitable<absl::Status> Admit(Exchange& exchange, const Route& route, RequestContext& ctx, Answer& answer);
   asio::awaitable<absl::Status> Run(Exchange& exchange, const Route& route, const RouteMatch& match,

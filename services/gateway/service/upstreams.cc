@@ -41,7 +41,7 @@ EndpointProbe::EndpointProbe(Loop& loop, std::vector<KnownProcess> processes) : 
   }
 }
 
-EndpointProbe::~EndpointProbe() {
+void EndpointProbe::Stop() {
   if (started_) pools_.Stop();
 }
 

@@ -29,7 +29,7 @@ class GrpcBackends final : public Backends {
 class EndpointProbe final : public ProcessProbe {
  public:
   EndpointProbe(Loop& loop, std::vector<KnownProcess> processes);
-  ~EndpointProbe() override;
+  void Stop();
 
   asio::awaitable<absl::StatusOr<std::string>> Ask(RequestContext ctx, KnownProcess process, std::string method,
                                                    std::string request, absl::Duration timeout) override;
