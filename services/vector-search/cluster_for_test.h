@@ -70,6 +70,20 @@ class TwoProcesses {
     return rpc::FromGrpc((*stubs_[i].*method)(&client, request, response));
   }
 
+  // The same again and again while a process still believes that the other one is away, for up to 30 s.
+  template <typename Request, typename Response>
+  absl::Status CallUntilConnected(size_t i,
+                                  grpc::Status (pb::VectorService::Stub::*method)(grpc::ClientContext*, const Request&,
+                                                                                  Response*),
+                                  const Request& request, Response* response) {
+    const absl::Time give_up = absl::Now() + absl::Seconds(30);
+    while (true) {
+      const absl::Status status = Call(i, method, request, response, absl::Seconds(30), true);
+      if (!absl::IsUnavailable(status) || absl::Now() > give_up) return status;
+      absl::SleepFor(absl::Milliseconds(20));
+    }
+  }
+
   // Creates "docs" with `dimension` and a keyword field "tag" and an integer field "n".
   absl::Status CreateDocs(uint32_t dimension) {
     pb::CreateCollectionRequest request;

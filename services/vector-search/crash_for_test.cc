@@ -185,8 +185,7 @@ void Check(TwoProcesses& cluster, Writers& writers, size_t process) {
   request.set_min_sequence(writers.Sequence());
   for (const auto& [id, unused] : known) request.add_ids(id);
   pb::GetPointsResponse response;
-  ASSERT_THAT(cluster.Call(process, &pb::VectorService::Stub::GetPoints, request, &response, absl::Seconds(60), true),
-              IsOk());
+  ASSERT_THAT(cluster.CallUntilConnected(process, &pb::VectorService::Stub::GetPoints, request, &response), IsOk());
   std::map<std::string, int64_t> stored;
   for (const pb::Point& point : response.points()) {
     stored[point.id()] = static_cast<int64_t>(point.payload().fields().at("n").number_value());
@@ -212,7 +211,7 @@ void Check(TwoProcesses& cluster, Writers& writers, size_t process) {
     search.set_limit(1);
     search.mutable_params()->set_exact(true);
     pb::SearchPointsResponse found;
-    ASSERT_THAT(cluster.Call(process, &pb::VectorService::Stub::SearchPoints, search, &found), IsOk());
+    ASSERT_THAT(cluster.CallUntilConnected(process, &pb::VectorService::Stub::SearchPoints, search, &found), IsOk());
     ASSERT_EQ(found.points_size(), 1);
     EXPECT_EQ(found.points(0).id(), id);
     EXPECT_NEAR(found.points(0).score(), 0, 1e-4);

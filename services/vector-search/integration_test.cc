@@ -123,14 +123,7 @@ TEST(TwoProcesses, WithOneDownASearchFailsOrSaysThatItIsPartial) {
   ASSERT_THAT(cluster.Start(1), IsOk());
   pb::SearchPointsRequest whole = Near(150);
   whole.set_min_sequence(*sequence);
-  // The channel of the surviving process may take a moment to notice.
-  absl::Status status;
-  for (int attempt = 0; attempt < 200; ++attempt) {
-    status = cluster.Call(0, &pb::VectorService::Stub::SearchPoints, whole, &found);
-    if (!absl::IsUnavailable(status)) break;
-    absl::SleepFor(absl::Milliseconds(50));
-  }
-  ASSERT_THAT(status, IsOk());
+  ASSERT_THAT(cluster.CallUntilConnected(0, &pb::VectorService::Stub::SearchPoints, whole, &found), IsOk());
   EXPECT_THAT(Ids(found), ::testing::StartsWith("p150 "));
   EXPECT_EQ(found.shards().answered(), 2u);
 }
