@@ -144,7 +144,11 @@ CancellationSource::CancellationSource(const CancellationToken& parent) : Cancel
 
 CancellationSource::~CancellationSource() = default;
 
-bool CancellationSource::Cancel(absl::Status reason) { return state_->Cancel(std::move(reason)); }
+bool CancellationSource::Cancel(absl::Status reason) {
+  // A callback may destroy this source.
+  const std::shared_ptr<cancellation_internal::State> state = state_;
+  return state->Cancel(std::move(reason));
+}
 
 RequestContext::RequestContext() : identity_(NoIdentity()) {}
 

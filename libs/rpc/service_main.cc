@@ -1,6 +1,6 @@
 #include "libs/rpc/service_main.h"
 
-#include <atomic>
+#include <cstdlib>
 
 #include <absl/base/thread_annotations.h>
 #include <absl/strings/str_cat.h>
@@ -119,6 +119,9 @@ absl::Status Run(const ConfigProgram& program, const config::v1::ServerConfig& c
 int RunLoadedService(const ConfigProgram& program, const config::v1::LogConfig& log,
                      const config::v1::ServerConfig& server, const std::string& config_yaml,
                      const BuildService& build) {
+  // A channel nobody is calling through looks at its connection only this often (5 s by default), and a peer that
+  // drains waits for it. Set before gRPC or any thread starts.
+  setenv("GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS", "250", 0);
   ShutdownSignal& shutdown = ShutdownSignal::Install();
   InitLogging(LogOptionsFrom(program, log));
   gpr_set_log_function(LogFromGrpc);
