@@ -14,7 +14,7 @@ BUILD_PACKAGES=(
   libdnnl-dev libutf8proc-dev libxxhash-dev libzstd-dev zlib1g-dev
   libgtest-dev libgmock-dev libbenchmark-dev
   redis-server python3 python3-venv python3-pip jq)
-TEST_PACKAGES=(postgresql nodejs npm)
+TEST_PACKAGES=(postgresql procps openssl nodejs npm)
 BENCH_PACKAGES=(nginx-light nghttp2-client haproxy)
 LINT_PACKAGES=(clang-format clang-tidy nodejs npm)
 

@@ -149,8 +149,9 @@ absl::Status CheckLinks(const LinkStore& links, const std::vector<uint8_t>& stat
   for (size_t i = 0; i < links.capacity(level); ++i) {
     const NodeId to = places[i].load(std::memory_order_relaxed);
     if (to == kNoNode) break;
-    if (to >= states.size() || (states[node] != LinkStore::kSwept && states[to] == LinkStore::kSwept) ||
-        links.level(to) < level) {
+    // A free node's links are stale and never followed: the nodes they name may have been reused on other levels.
+    const bool followed = states[node] != LinkStore::kSwept;
+    if (to >= states.size() || (followed && (states[to] == LinkStore::kSwept || links.level(to) < level))) {
       return absl::DataLossError(absl::StrCat("snapshot holds an impossible link of node ", node));
     }
   }

@@ -154,8 +154,7 @@ def test_reflection_and_health(stack, channel):
 def test_health_metrics_and_documents_of_the_interface(stack):
     assert requests.get(stack.url + "/health", timeout=60).status_code == 200
     assert requests.get(stack.url + "/health/ready", timeout=60).status_code == 200
-    assert requests.get(stack.url + "/metrics", timeout=60).status_code == 401
-    metrics = stack.get("/metrics")
+    metrics = requests.get(stack.url + "/metrics", timeout=60)  # needs no key while the gateway listens on loopback
     assert metrics.status_code == 200 and "alcove_build_info" in metrics.text
     document = requests.get(stack.url + "/openapi.json", timeout=60).json()
     assert document["openapi"].startswith("3.1")

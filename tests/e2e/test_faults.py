@@ -69,7 +69,8 @@ def test_killing_shards_in_the_middle_of_an_ingest_loses_nothing_acknowledged(ow
 
 def test_everything_comes_back_after_a_clean_stop(own_stack):
     stack = own_stack
-    stack.post("/v1/collections", {"name": "kept", "embedding_model": "default"})
+    created = stack.post("/v1/collections", {"name": "kept", "embedding_model": "default"})
+    assert created.status_code == 200, created.text
     stored = stack.post("/v1/collections/kept/documents",
                         {"documents": [{"id": f"d{i}", "text": f"text number {i}"} for i in range(50)]})
     assert stored.status_code == 200, stored.text
@@ -78,13 +79,15 @@ def test_everything_comes_back_after_a_clean_stop(own_stack):
     stack.up()
     assert stack.key == key
     assert ids_of(stack, "kept") == {f"d{i}" for i in range(50)}
-    hits = stack.post("/v1/collections/kept/search", {"query": "text number 7", "limit": 5}).json()["hits"]
-    assert "d7" in {h["id"] for h in hits}
+    found = stack.post("/v1/collections/kept/search", {"query": "text number 7", "limit": 5})
+    assert found.status_code == 200, found.text
+    assert "d7" in {h["id"] for h in found.json()["hits"]}
 
 
 def test_searches_go_on_without_redis_and_without_the_cache(own_stack):
     stack = own_stack
-    stack.post("/v1/collections", {"name": "c", "embedding_model": "default"})
+    created = stack.post("/v1/collections", {"name": "c", "embedding_model": "default"})
+    assert created.status_code == 200, created.text
     stack.post("/v1/collections/c/documents", {"documents": [{"id": "a", "text": "a lighthouse"}], "wait": True})
     for name in ("redis", "cache"):
         pid = stack.process(name)["pid"]
@@ -98,7 +101,8 @@ def test_searches_go_on_without_redis_and_without_the_cache(own_stack):
 
 def test_without_a_model_server_the_error_says_so(own_stack):
     stack = own_stack
-    stack.post("/v1/collections", {"name": "c", "embedding_model": "default"})
+    created = stack.post("/v1/collections", {"name": "c", "embedding_model": "default"})
+    assert created.status_code == 200, created.text
     pid = stack.process("inference")["pid"]
     os.kill(pid, signal.SIGSTOP)
     try:
