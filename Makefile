@@ -1,6 +1,6 @@
 # A thin front door: every target is one script, so a machine without make can call the script itself.
 .DEFAULT_GOAL := help
-.PHONY: help demo down build test bench lint fmt docs clean
+.PHONY: help demo down build test bench lint fmt clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -25,9 +25,6 @@ lint: ## Check formatting, protos, scripts and clang-tidy
 
 fmt: ## Format the sources
 	@scripts/fmt
-
-docs: ## Regenerate the generated reference pages
-	@scripts/gen_docs
 
 clean: ## Remove build outputs (keeps .local/)
 	@rm -rf build build-*
