@@ -48,7 +48,7 @@ mount --rbind /dev "$root/dev"
 
 # How this host reaches its package registries, and the certificates it trusts for that.
 for path in /etc/apt/sources.list /etc/apt/sources.list.d /etc/apt/apt.conf.d /etc/apt/auth.conf.d /etc/apt/keyrings \
-  /etc/pip.conf /root/.config/pip /root/.npmrc /etc/npmrc /usr/etc/npmrc /etc/resolv.conf /etc/hosts \
+  /etc/pip.conf "$HOME/.config/pip" "$HOME/.npmrc" /etc/npmrc /usr/etc/npmrc /etc/resolv.conf /etc/hosts \
   /usr/local/share/ca-certificates; do
   [ -e "$path" ] || continue
   mkdir -p "$root$(dirname "$path")"
