@@ -110,6 +110,8 @@ void Coordinator::Describe(const RequestContext& ctx, CatalogEntryPtr entry, Don
 }
 
 void Coordinator::GetCollection(const RequestContext& ctx, const std::string& name, Done<CollectionView> done) {
+  // Another node may just have removed it. Without the store, what is known here is still the best answer.
+  catalog_->Refresh().IgnoreError();
   absl::StatusOr<CatalogEntryPtr> entry = Find(ctx, name);
   if (!entry.ok()) return done(entry.status());
   Describe(ctx, *std::move(entry), std::move(done));
