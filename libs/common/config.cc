@@ -11,6 +11,7 @@
 #include <absl/strings/str_split.h>
 #include <unistd.h>
 
+#include "libs/common/config_describe.h"
 #include "libs/common/config_fields.h"
 #include "libs/common/fs.h"
 #include "libs/common/status.h"
@@ -26,10 +27,6 @@ using google::protobuf::Message;
 
 constexpr size_t kMaxFile = size_t{1} << 20;
 
-std::string EnvironmentPrefix(const ConfigProgram& program) {
-  return absl::StrCat("ALCOVE_", absl::AsciiStrToUpper(absl::StrReplaceAll(program.service, {{"-", "_"}})), "__");
-}
-
 // The service's own defaults first: a value that is set keeps it when the schema's are applied.
 absl::Status LoadDefaults(const ConfigProgram& program, Message& message) {
   for (const auto& [path, text] : program.defaults) {
@@ -41,13 +38,13 @@ absl::Status LoadDefaults(const ConfigProgram& program, Message& message) {
 }
 
 absl::Status LoadEnvironment(const ConfigProgram& program, const EnvironmentList& environment, Message& message) {
-  const std::string prefix = EnvironmentPrefix(program);
+  const std::string prefix = config_internal::EnvironmentPrefix(program);
   for (const auto& [name, value] : environment) {
     if (!absl::StartsWith(name, prefix)) continue;
     const std::string path =
         absl::StrReplaceAll(absl::AsciiStrToLower(absl::string_view(name).substr(prefix.size())), {{"__", "."}});
     ALCOVE_RETURN_IF_ERROR(config_internal::SetPath(
-        path, value, [&](int) { return absl::StrCat("environment variable ", name); }, message));
+        path, value, [&, &name = name](int) { return absl::StrCat("environment variable ", name); }, message));
   }
   return absl::OkStatus();
 }
@@ -57,6 +54,8 @@ struct CommandLine {
   bool version = false;
   bool check = false;
   bool print = false;
+  bool reference = false;
+  bool example = false;
   std::string file;
   std::vector<std::pair<std::string, std::string>> settings;  // path, text
 };
@@ -91,11 +90,13 @@ absl::StatusOr<CommandLine> ParseCommandLine(const google::protobuf::Descriptor&
     const bool has_value = equals != absl::string_view::npos;
     const std::string name = absl::StrReplaceAll(arg.substr(0, equals), {{"-", "_"}});
     std::string value(has_value ? arg.substr(equals + 1) : "");
-    bool* const action = name == "help"           ? &line.help
-                         : name == "version"      ? &line.version
-                         : name == "check_config" ? &line.check
-                         : name == "print_config" ? &line.print
-                                                  : nullptr;
+    bool* const action = name == "help"                     ? &line.help
+                         : name == "version"                ? &line.version
+                         : name == "check_config"           ? &line.check
+                         : name == "print_config"           ? &line.print
+                         : name == "print_config_reference" ? &line.reference
+                         : name == "print_config_example"   ? &line.example
+                                                            : nullptr;
     if (action != nullptr) {
       if (has_value) return InvalidField(absl::StrCat("--", arg.substr(0, equals)), "takes no value");
       *action = true;
@@ -140,10 +141,13 @@ absl::StatusOr<ConfigOutcome> LoadConfigMessage(const ConfigProgram& program, ab
                                                 const EnvironmentList& environment, Message& message) {
   ALCOVE_ASSIGN_OR_RETURN(const CommandLine line, ParseCommandLine(*message.GetDescriptor(), args));
   ConfigOutcome outcome;
-  if (line.help || line.version) {
+  if (line.help || line.version || line.reference || line.example) {
+    const google::protobuf::Descriptor& schema = *message.GetDescriptor();
     outcome.action = ConfigAction::kExit;
-    outcome.output = line.help ? ConfigHelp(*message.GetDescriptor(), program)
-                               : absl::StrCat(program.binary, " ", program.version, "\n");
+    outcome.output = line.help        ? ConfigHelp(schema, program)
+                     : line.reference ? ConfigReferenceMarkdown(schema, program)
+                     : line.example   ? ConfigExampleYaml(schema, program)
+                                      : absl::StrCat(program.binary, " ", program.version, "\n");
     return outcome;
   }
   ALCOVE_RETURN_IF_ERROR(LoadDefaults(program, message));

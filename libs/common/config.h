@@ -49,7 +49,7 @@ EnvironmentList ProcessEnvironment();
 // What the command line asked for.
 enum class ConfigAction {
   kRun,   // start the service with the message
-  kExit,  // print `output` to stdout and exit 0: --help, --version, --check-config, --print-config
+  kExit,  // print `output` to stdout and exit 0: --help, --version, --check-config, --print-config and its like
 };
 
 struct ConfigOutcome {
@@ -86,8 +86,13 @@ absl::Status CheckConfig(const google::protobuf::Message& message);
 // The message as YAML that loads back to it, with secrets shown as ********. Every field is printed.
 std::string ConfigToYaml(const google::protobuf::Message& message);
 
-// The schema as a Markdown table: key, type, default, allowed values, description, flag for restart and secret.
+// The schema as a Markdown section with one table: setting, environment variable, type, default, allowed values,
+// whether a change needs a restart, description.
 std::string ConfigReferenceMarkdown(const google::protobuf::Descriptor& schema, const ConfigProgram& program);
+
+// A commented configuration file with every setting at its default, which loads as if there were no file. Elements of
+// lists of sections are shown in comments.
+std::string ConfigExampleYaml(const google::protobuf::Descriptor& schema, const ConfigProgram& program);
 
 // The schema as --help text.
 std::string ConfigHelp(const google::protobuf::Descriptor& schema, const ConfigProgram& program);

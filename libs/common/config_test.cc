@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include <absl/strings/str_replace.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -246,9 +247,41 @@ TEST(Config, AnswersHelpVersionCheckAndPrint) {
 }
 
 TEST(Config, RendersItsReferenceAsMarkdown) {
-  const std::string page = ConfigReferenceMarkdown(*SampleConfig::descriptor(), kProgram);
-  EXPECT_THAT(page, HasSubstr("| `http.timeout` | duration | `1500ms` | 1ms to 1h | Time allowed. |"));
-  EXPECT_THAT(page, HasSubstr("| `http.tls.password` | text |  |  | Password of the key. *Secret.* |"));
+  const std::string page = Output({"--print-config-reference"});
+  EXPECT_THAT(page,
+              HasSubstr("| `http.timeout` | `ALCOVE_SOME_SERVICE__HTTP__TIMEOUT` | duration | `1500ms` | 1ms to 1h |"
+                        " no | Time allowed. |\n"));
+  EXPECT_THAT(page,
+              HasSubstr("| `http.port` | `ALCOVE_SOME_SERVICE__HTTP__PORT` | integer | `8080` | 1 to 65535 | yes |"));
+  EXPECT_THAT(page, HasSubstr("| text |  |  | no | Password of the key. *Secret.* |"));
+  EXPECT_THAT(page, HasSubstr("| bool | `false` |  | yes | Whether to encrypt. |"));
+  EXPECT_THAT(page, HasSubstr("| `backends[].address` |  | text |  |  | no | host:port **Required.** |"));
+}
+
+TEST_F(ConfigFile, ItsExampleLoadsAsIfThereWereNoFile) {
+  const std::string example = Output({"--print-config-example"});
+  EXPECT_THAT(example, HasSubstr("  # Port. (integer; 1 to 65535; needs a restart)\n  port: 8080\n"));
+  EXPECT_THAT(example, HasSubstr("names: [a, b]\n"));
+  const std::string path = Write(example);
+  const absl::StatusOr<SampleConfig> with = Load({"--config", path.c_str()});
+  const absl::StatusOr<SampleConfig> without = Load({});
+  ASSERT_TRUE(with.ok()) << with.status();
+  EXPECT_EQ(ConfigToYaml(*with), ConfigToYaml(*without));
+}
+
+TEST_F(ConfigFile, TheElementsItsExampleShowsLoadWhenUncommented) {
+  std::string example = Output({"--print-config-example"});
+  const size_t list = example.find("backends: []\n");
+  ASSERT_NE(list, std::string::npos);
+  std::string element = example.substr(list + 13, example.find("\n# Names.") - list - 13);
+  EXPECT_THAT(element, HasSubstr("#   - address: \"\"\n"));
+  element = absl::StrReplaceAll("\n" + element, {{"\n#", "\n"}, {"\"\"", "a:1"}});
+  const std::string path = Write("backends:" + element + "\n");
+  const absl::StatusOr<SampleConfig> config = Load({"--config", path.c_str()});
+  ASSERT_TRUE(config.ok()) << config.status() << element;
+  ASSERT_EQ(config->backends_size(), 1);
+  EXPECT_EQ(config->backends(0).address(), "a:1");
+  EXPECT_EQ(config->backends(0).weight(), 1);
 }
 
 TEST(Config, ChecksAMessageMadeInCode) {
