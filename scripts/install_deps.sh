@@ -2,7 +2,7 @@
 # Installs the Debian 12 packages Alcove needs, by name. Silent and quick when nothing is missing; uses sudo when it is
 # not root.
 #
-# usage: scripts/install_deps.sh [build|test|bench|lint]…     (default: build)
+# usage: scripts/install_deps.sh [build|test|bench|lint|fuzz]…     (default: build)
 set -euo pipefail
 
 BUILD_PACKAGES=(
@@ -16,7 +16,8 @@ BUILD_PACKAGES=(
   redis-server python3 python3-venv python3-pip jq)
 TEST_PACKAGES=(postgresql procps openssl nodejs npm)
 BENCH_PACKAGES=(nginx-light nghttp2-client haproxy)
-LINT_PACKAGES=(clang-format clang-tidy nodejs npm)
+LINT_PACKAGES=(clang clang-format clang-tidy nodejs npm)
+FUZZ_PACKAGES=(clang libclang-rt-14-dev llvm)
 
 [ -r /etc/debian_version ] || { echo "error: this script knows Debian 12; install the packages it lists by hand" >&2; exit 1; }
 
@@ -27,8 +28,9 @@ for group in "${@:-build}"; do
     test) wanted+=("${TEST_PACKAGES[@]}") ;;
     bench) wanted+=("${BENCH_PACKAGES[@]}") ;;
     lint) wanted+=("${LINT_PACKAGES[@]}") ;;
+    fuzz) wanted+=("${FUZZ_PACKAGES[@]}") ;;
     -h | --help) sed -n '2,6s/^# \?//p' "$0"; exit 0 ;;
-    *) echo "error: unknown group '$group' (build, test, bench, lint)" >&2; exit 2 ;;
+    *) echo "error: unknown group '$group' (build, test, bench, lint, fuzz)" >&2; exit 2 ;;
   esac
 done
 

@@ -28,7 +28,7 @@ struct Leaf {
 
 Leaf Cpuid(uint32_t leaf, uint32_t subleaf) {
   Leaf out;
-  if (__get_cpuid_max(leaf & 0x80000000u, nullptr) < leaf) return out;
+  if (static_cast<uint32_t>(__get_cpuid_max(leaf & 0x80000000u, nullptr)) < leaf) return out;
   __cpuid_count(leaf, subleaf, out.eax, out.ebx, out.ecx, out.edx);
   return out;
 }

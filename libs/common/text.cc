@@ -112,11 +112,8 @@ std::string FormatDurationShort(absl::Duration duration) {
   if (duration < absl::ZeroDuration()) return absl::StrCat("-", FormatDurationShort(-duration));
   if (duration == absl::ZeroDuration()) return "0";
   const auto with_unit = [](double value, absl::string_view unit) {
-    return absl::StrCat(TrimDecimals(absl::StrFormat(value < 10    ? "%.3f"
-                                                     : value < 100 ? "%.2f"
-                                                                   : "%.1f",
-                                                     value)),
-                        unit);
+    const int decimals = value < 10 ? 3 : value < 100 ? 2 : 1;
+    return absl::StrCat(TrimDecimals(absl::StrFormat("%.*f", decimals, value)), unit);
   };
   if (duration < absl::Microseconds(1)) return with_unit(absl::ToDoubleNanoseconds(duration), "ns");
   if (duration < absl::Milliseconds(1)) return with_unit(absl::ToDoubleMicroseconds(duration), "us");

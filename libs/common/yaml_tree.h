@@ -20,12 +20,8 @@ struct YamlNode {
   std::vector<YamlNode> items;     // of a list
   std::vector<YamlEntry> entries;  // of a map, in the order written
 
-  static YamlNode Scalar(absl::string_view text) {
-    YamlNode node;
-    node.kind = Kind::kScalar;
-    node.text = std::string(text);
-    return node;
-  }
+  // Defined below, where YamlEntry is complete.
+  static YamlNode Scalar(absl::string_view text);
 };
 
 struct YamlEntry {
@@ -33,6 +29,13 @@ struct YamlEntry {
   int line = 0;
   YamlNode value;
 };
+
+inline YamlNode YamlNode::Scalar(absl::string_view text) {
+  YamlNode node;
+  node.kind = Kind::kScalar;
+  node.text = std::string(text);
+  return node;
+}
 
 // INVALID_ARGUMENT "line N: …" when the text is not YAML or beyond the limits. An empty text is a null node.
 absl::StatusOr<YamlNode> ParseYaml(absl::string_view text);

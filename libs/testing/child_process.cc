@@ -43,7 +43,7 @@ std::string LookUp(const std::string& name) {
   if (absl::StrContains(name, '/')) return name;
   const char* path = std::getenv("PATH");
   for (const absl::string_view folder : absl::StrSplit(path == nullptr ? "/usr/bin:/bin" : path, ':')) {
-    const std::string candidate = absl::StrCat(folder, "/", name);
+    std::string candidate = absl::StrCat(folder, "/", name);
     if (IsProgram(candidate)) return candidate;
   }
   return name;

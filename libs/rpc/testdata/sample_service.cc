@@ -17,7 +17,7 @@ class Face final : public cache::CacheService::CallbackService {
   explicit Face(alcove::Registry& registry) : options_{.registry = &registry, .pool = &pool_} {}
   grpc::ServerUnaryReactor* Get(grpc::CallbackServerContext* server, const cache::GetRequest* request,
                                 cache::GetResponse* response) override {
-    return get_.Handle(server, [=, this](const RequestContext& ctx) {
+    return get_.Handle(server, [=](const RequestContext& ctx) {
       absl::Mutex mu;
       absl::MutexLock lock(&mu);
       const auto over = [&] { return !ctx.Check().ok(); };
