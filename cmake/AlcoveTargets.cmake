@@ -36,6 +36,14 @@ function(alcove_binary)
   install(TARGETS ${ARG_NAME} RUNTIME DESTINATION bin)
 endfunction()
 
+# Instrumented code is several times slower, so its tests may take longer.
+function(alcove_sanitized_timeout var)
+  if(ALCOVE_SANITIZE)
+    math(EXPR longer "${${var}} * 6")
+    set(${var} ${longer} PARENT_SCOPE)
+  endif()
+endfunction()
+
 # alcove_test(NAME foo_test SOURCES foo_test.cc DEPS … [LABELS unit|integration|slow|gpu] [TIMEOUT seconds]).
 # One ctest entry per GoogleTest case, so that the run's total counts cases. Needs gmock; supplies main().
 function(alcove_test)
@@ -49,11 +57,12 @@ function(alcove_test)
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 60)
   endif()
+  alcove_sanitized_timeout(ARG_TIMEOUT)
   add_executable(${ARG_NAME} ${ARG_SOURCES})
   target_link_libraries(${ARG_NAME} PRIVATE alcove_options ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gmock_main)
   target_compile_definitions(${ARG_NAME} PRIVATE ALCOVE_SOURCE_DIR="${CMAKE_SOURCE_DIR}" ALCOVE_BINARY_DIR="${CMAKE_BINARY_DIR}")
   set_target_properties(${ARG_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
-  gtest_discover_tests(${ARG_NAME} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${ARG_NAME}: "
+  gtest_discover_tests(${ARG_NAME} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 TEST_PREFIX "${ARG_NAME}: "
     PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
 endfunction()
 
@@ -75,15 +84,22 @@ function(alcove_fuzzer)
   if(ALCOVE_FUZZ)
     add_executable(${ARG_NAME} ${ARG_SOURCES})
     target_link_libraries(${ARG_NAME} PRIVATE alcove_options ${ARG_DEPS})
-    target_compile_options(${ARG_NAME} PRIVATE -fsanitize=fuzzer)
     target_link_options(${ARG_NAME} PRIVATE -fsanitize=fuzzer)
     set_target_properties(${ARG_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
+    # scripts/fuzz finds the corpus by this line.
+    file(APPEND ${CMAKE_BINARY_DIR}/fuzz/corpora "${ARG_NAME} ${CMAKE_CURRENT_SOURCE_DIR}/corpus/${ARG_NAME}\n")
+    if(NOT TARGET alcove_fuzzers)
+      add_custom_target(alcove_fuzzers)
+    endif()
+    add_dependencies(alcove_fuzzers ${ARG_NAME})
   elseif(ALCOVE_BUILD_TESTS)
     add_executable(${ARG_NAME}_replay ${ARG_SOURCES} ${CMAKE_SOURCE_DIR}/cmake/fuzz_replay_main.cc)
     target_link_libraries(${ARG_NAME}_replay PRIVATE alcove_options ${ARG_DEPS})
     set_target_properties(${ARG_NAME}_replay PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
     add_test(NAME "${ARG_NAME}: replays corpus and mutations"
       COMMAND ${ARG_NAME}_replay ${CMAKE_CURRENT_SOURCE_DIR}/corpus/${ARG_NAME})
-    set_tests_properties("${ARG_NAME}: replays corpus and mutations" PROPERTIES LABELS unit TIMEOUT 120)
+    set(timeout 120)
+    alcove_sanitized_timeout(timeout)
+    set_tests_properties("${ARG_NAME}: replays corpus and mutations" PROPERTIES LABELS unit TIMEOUT ${timeout})
   endif()
 endfunction()
