@@ -9,18 +9,11 @@ find_package(ZLIB REQUIRED)
 find_package(SQLite3 REQUIRED)
 find_package(simdjson CONFIG REQUIRED)
 find_package(yaml-cpp CONFIG REQUIRED)
-find_package(prometheus-cpp CONFIG REQUIRED)
 pkg_check_modules(HIREDIS REQUIRED IMPORTED_TARGET hiredis)
 pkg_check_modules(PQXX REQUIRED IMPORTED_TARGET libpqxx)
 pkg_check_modules(NGHTTP2 REQUIRED IMPORTED_TARGET libnghttp2)
 pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
-
-# oneDNN's own config package demands OpenCL headers, so the library is linked by name.
-find_library(ALCOVE_DNNL dnnl REQUIRED)
-add_library(alcove_dnnl INTERFACE)
-target_link_libraries(alcove_dnnl INTERFACE ${ALCOVE_DNNL})
-add_library(alcove::dnnl ALIAS alcove_dnnl)
 
 # Boost.Asio and Boost.Beast are header-only; Boost.URL and Boost.System are small libraries beside them.
 find_package(Boost 1.81 REQUIRED COMPONENTS system url)

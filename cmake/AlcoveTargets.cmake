@@ -59,8 +59,8 @@ function(alcove_test)
   endif()
   alcove_sanitized_timeout(ARG_TIMEOUT)
   add_executable(${ARG_NAME} ${ARG_SOURCES})
-  target_link_libraries(${ARG_NAME} PRIVATE alcove_options ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gmock_main)
-  target_compile_definitions(${ARG_NAME} PRIVATE ALCOVE_SOURCE_DIR="${CMAKE_SOURCE_DIR}" ALCOVE_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  target_link_libraries(${ARG_NAME} PRIVATE alcove_options ${ARG_DEPS} $<TARGET_NAME_IF_EXISTS:alcove_testing_paths>
+    GTest::gtest GTest::gmock GTest::gmock_main)
   set_target_properties(${ARG_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   gtest_discover_tests(${ARG_NAME} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 TEST_PREFIX "${ARG_NAME}: "
     PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})

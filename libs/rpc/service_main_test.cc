@@ -12,6 +12,7 @@
 #include "libs/common/net_address.h"
 #include "libs/rpc/channel.h"
 #include "libs/testing/child_process.h"
+#include "libs/testing/paths.h"
 #include "libs/testing/status_matchers.h"
 
 namespace alcove::rpc {
@@ -25,7 +26,7 @@ using ::testing::Not;
 using ::testing::Pair;
 
 absl::StatusOr<std::unique_ptr<ChildProcess>> StartSample(std::vector<std::string> args = {}) {
-  return ChildProcess::Start({ALCOVE_BINARY_DIR "/tests/rpc_sample_service", std::move(args), {}, "", {}, {}});
+  return ChildProcess::Start({testing::BuildDir() + "/tests/rpc_sample_service", std::move(args), {}, "", {}, {}});
 }
 
 // The host:port behind "key=" in a log line.

@@ -12,6 +12,7 @@
 #include "libs/fhe/testdata/fixtures.h"
 #include "libs/rpc/status.h"
 #include "libs/testing/child_process.h"
+#include "libs/testing/paths.h"
 #include "libs/testing/temp_dir.h"
 #include "services/fhe-proxy/keys/parameter_sets.h"
 
@@ -30,7 +31,8 @@ class ProcessTest : public ::testing::Test {
     std::vector<std::string> args = {"--server.listen=127.0.0.1:0", "--server.admin_listen=127.0.0.1:0",
                                      absl::StrCat("--data_dir=", folder_.File("data")), "--log.format=json"};
     args.insert(args.end(), more.begin(), more.end());
-    auto process = testing::ChildProcess::Start({.binary = ALCOVE_BINARY_DIR "/bin/alcove-fhe-proxy", .args = args});
+    auto process =
+        testing::ChildProcess::Start({.binary = testing::BuildDir() + "/bin/alcove-fhe-proxy", .args = args});
     ASSERT_TRUE(process.ok()) << process.status();
     process_ = *std::move(process);
     const auto line = process_->WaitForLine("listening", absl::Seconds(30));

@@ -12,6 +12,7 @@
 #include "libs/common/status.h"
 #include "libs/rpc/status.h"
 #include "libs/testing/child_process.h"
+#include "libs/testing/paths.h"
 #include "services/inference/testing/test_data.h"
 
 namespace alcove::inference {
@@ -33,7 +34,8 @@ std::string TinyFolder() { return testing::TestDataPath("tiny_bert"); }
 
 absl::StatusOr<std::unique_ptr<alcove::testing::ChildProcess>> StartInference(std::vector<std::string> args) {
   args.insert(args.end(), {"--server.listen=127.0.0.1:0", "--server.admin_listen=127.0.0.1:0", "--log.format=json"});
-  return alcove::testing::ChildProcess::Start({.binary = ALCOVE_BINARY_DIR "/bin/alcove-inference", .args = args});
+  return alcove::testing::ChildProcess::Start(
+      {.binary = alcove::testing::BuildDir() + "/bin/alcove-inference", .args = args});
 }
 
 class ProcessTest : public ::testing::Test {

@@ -15,6 +15,7 @@
 #include "libs/rpc/context.h"
 #include "libs/rpc/status.h"
 #include "libs/testing/child_process.h"
+#include "libs/testing/paths.h"
 #include "libs/testing/status_matchers.h"
 #include "libs/testing/temp_dir.h"
 
@@ -37,7 +38,7 @@ class TwoProcesses {
 
   absl::Status Start(size_t i) {
     testing::ChildOptions options;
-    options.binary = absl::StrCat(ALCOVE_BINARY_DIR, "/bin/alcove-vector-search");
+    options.binary = absl::StrCat(testing::BuildDir(), "/bin/alcove-vector-search");
     options.args = {
         absl::StrCat("--store.url=sqlite:", dir_.File("alcove.db")),
         absl::StrCat("--data_dir=", dir_.File(absl::StrCat("node", i))),

@@ -2,6 +2,7 @@
 #include <string>
 #include <thread>
 
+#include "libs/testing/paths.h"
 #include "services/vector-search/cluster_for_test.h"
 #include "services/vector-search/crash_for_test.h"
 
@@ -132,7 +133,7 @@ TEST(TwoProcesses, KilledAtRandomLoseNothingAcknowledged) { RunCrashRounds(10, 1
 
 TEST(TheProcess, RefusesAWrongConfigurationWithExitCodeTwo) {
   testing::ChildOptions options;
-  options.binary = absl::StrCat(ALCOVE_BINARY_DIR, "/bin/alcove-vector-search");
+  options.binary = absl::StrCat(testing::BuildDir(), "/bin/alcove-vector-search");
   options.args = {"--no.such.key=1"};
   auto process = testing::ChildProcess::Start(options);
   ASSERT_THAT(process, IsOk());
@@ -143,7 +144,7 @@ TEST(TheProcess, RefusesAWrongConfigurationWithExitCodeTwo) {
 TEST(TheProcess, SaysWhichShardNobodyHolds) {
   const testing::TempDir dir;
   testing::ChildOptions options;
-  options.binary = absl::StrCat(ALCOVE_BINARY_DIR, "/bin/alcove-vector-search");
+  options.binary = absl::StrCat(testing::BuildDir(), "/bin/alcove-vector-search");
   options.args = {"--node.shards=0",
                   "--cluster.shard_count=2",
                   "--server.listen=127.0.0.1:0",

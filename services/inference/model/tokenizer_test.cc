@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 #include <simdjson.h>
 
+#include "libs/testing/paths.h"
 #include "services/inference/model/json.h"
 #include "services/inference/testing/test_data.h"
 
@@ -20,7 +21,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 std::string DataPath(absl::string_view name) {
-  return absl::StrCat(ALCOVE_SOURCE_DIR, "/services/inference/model/testdata/", name);
+  return absl::StrCat(alcove::testing::SourceDir(), "/services/inference/model/testdata/", name);
 }
 
 JsonDocument ReadJson(const std::string& path) {

@@ -10,6 +10,7 @@
 #include <absl/strings/str_cat.h>
 #include <unistd.h>
 
+#include "libs/testing/paths.h"
 #include "services/inference/model/json.h"
 
 namespace alcove::inference::testing {
@@ -27,13 +28,13 @@ T OrDie(absl::StatusOr<T> value) {
 }  // namespace
 
 std::string TestDataPath(absl::string_view name) {
-  return absl::StrCat(ALCOVE_SOURCE_DIR, "/services/inference/testdata/", name);
+  return absl::StrCat(alcove::testing::SourceDir(), "/services/inference/testdata/", name);
 }
 
 absl::StatusOr<std::string> RealModelFolder() {
   const char* named = std::getenv("ALCOVE_TEST_MODEL");
   const std::string folder =
-      named != nullptr ? named : absl::StrCat(ALCOVE_SOURCE_DIR, "/.local/models/all-MiniLM-L6-v2");
+      named != nullptr ? named : absl::StrCat(alcove::testing::SourceDir(), "/.local/models/all-MiniLM-L6-v2");
   if (!std::filesystem::exists(folder + "/model.safetensors")) {
     return absl::NotFoundError(
         absl::StrCat("the test model is not in ", folder,
