@@ -74,6 +74,15 @@ def test_a_port_that_is_taken_is_named(stack, tmp_path):
     assert port in taken.stderr and "--port" in taken.stderr
 
 
+def test_a_model_folder_that_lacks_a_file_is_named_at_the_start(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/config.json").write_text((MODEL / "config.json").read_text())
+    done = subprocess.run([BUILD / "bin/alcovectl", "up", "--detach", "--data", tmp_path / "d", "--port", "0", "--base-port", "0",
+                           "--no-redis", "--model", tmp_path / "model"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert str(tmp_path / "model") in done.stderr and ("safetensors" in done.stderr or "tokenizer" in done.stderr), done.stderr
+
+
 def test_completion_scripts_are_valid_shell(stack):
     script = stack_free("completion", "bash")
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)
