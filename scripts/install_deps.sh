@@ -10,12 +10,12 @@ BUILD_PACKAGES=(
   libgrpc++-dev libgrpc-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev libprotoc-dev libabsl-dev
   golang-github-grpc-ecosystem-grpc-gateway-dev grpc-proto
   libboost1.81-dev libboost-system1.81-dev libboost-url1.81-dev libnghttp2-dev libsimdjson-dev libssl-dev
-  libhiredis-dev libpqxx-dev libpq-dev libsqlite3-dev prometheus-cpp-dev libyaml-cpp-dev
-  libdnnl-dev libutf8proc-dev libxxhash-dev libzstd-dev zlib1g-dev
+  libhiredis-dev libpqxx-dev libpq-dev libsqlite3-dev libyaml-cpp-dev
+  libutf8proc-dev libxxhash-dev libzstd-dev zlib1g-dev
   libgtest-dev libgmock-dev libbenchmark-dev
   redis-server python3 python3-venv python3-pip jq)
 TEST_PACKAGES=(postgresql procps openssl nodejs npm)
-BENCH_PACKAGES=(nginx-light nghttp2-client haproxy)
+BENCH_PACKAGES=(nginx-light nghttp2-client haproxy wordnet-base)
 LINT_PACKAGES=(clang clang-format clang-tidy nodejs npm)
 FUZZ_PACKAGES=(clang libclang-rt-14-dev llvm)
 
