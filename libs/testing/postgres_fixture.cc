@@ -1,6 +1,7 @@
 #include "libs/testing/postgres_fixture.h"
 
 #include <cerrno>
+#include <csignal>
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_replace.h>
@@ -91,11 +92,16 @@ absl::StatusOr<std::string> PostgresFixture::NewDatabase() {
   return url(name);
 }
 
-void PostgresFixture::Kill() { process_->Kill(); }
+void PostgresFixture::Kill() {
+  // A killed server's backends would live on until they next look; an immediate stop quits them too, and leaves the
+  // files as a crash does: recovery replays the write-ahead log.
+  process_->Signal(SIGQUIT);
+  if (!process_->WaitForExit().ok()) process_->Kill();
+}
 
 absl::Status PostgresFixture::Restart() {
-  process_->Kill();
-  // The killed server left its lock files behind.
+  if (process_->Running()) Kill();
+  // A server that was killed left its lock files behind.
   ALCOVE_RETURN_IF_ERROR(RemoveFile(folder_.File("data/postmaster.pid")));
   ALCOVE_RETURN_IF_ERROR(RemoveFile(folder_.File(".s.PGSQL.5432.lock")));
   return Launch();

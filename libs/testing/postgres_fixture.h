@@ -27,7 +27,7 @@ class PostgresFixture {
   std::string url(const std::string& database = "postgres") const;
   // Makes a new empty database and returns its url.
   absl::StatusOr<std::string> NewDatabase();
-  // kill -9 of the server and all its backends; Restart() recovers it on the same socket.
+  // Ends the server and all its backends at once, as a crash would; Restart() recovers it on the same socket.
   void Kill();
   absl::Status Restart();
   // The server's main process, to freeze.
