@@ -48,7 +48,7 @@ Dispatcher::Parts PartsOf(SharedState& shared, FlowEnv& flows, KeyEnv& keys, Pro
 AppCore::AppCore(Loop& loop, SharedState& shared)
     : loop_(loop),
       shared_(shared),
-      upstreams_(loop),
+      upstreams_(loop, &shared.siblings),
       backends_(upstreams_),
       probe_(loop, shared.processes()),
       flows_(backends_, loop.executor(), shared.options.flows, &shared.metrics),

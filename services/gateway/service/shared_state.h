@@ -18,6 +18,7 @@
 #include "services/gateway/rest/method_table.h"
 #include "services/gateway/rest/router.h"
 #include "services/gateway/service/request_head.h"
+#include "services/gateway/upstream/sibling_loops.h"
 #include "services/gateway/upstream/upstream_pool.h"
 
 namespace alcove::gateway {
@@ -95,6 +96,7 @@ class SharedState {
   const absl::Time started_at;
   asio::thread_pool workers{2};  // for blocking calls of the store
   std::atomic<bool> draining{false};
+  SiblingLoops siblings;
 
   std::unique_ptr<MethodTable> methods;
   Router router;

@@ -121,8 +121,10 @@ UpstreamStream* Endpoint::NewStream(UpstreamHandler* handler) {
 
 void Endpoint::OnClientConnected(Http2Client* client) {
   if (client != client_) return;
-  connect_failures_ = 0;
+  const bool was_down = std::exchange(connect_failures_, 0) > 0;
+  reached_by_sibling_ = false;
   last_error_.clear();
+  if (was_down) pool_.TellSiblings(address_, false);
   // The first check tells sooner than the interval would whether what answers is healthy.
   if (probe_ != nullptr) loop_.timers().Arm(check_timer_, 0);
 }
@@ -141,6 +143,11 @@ void Endpoint::OnClientGone(Http2Client* client, const absl::Status& why) {
   connection_.reset();
   last_error_ = std::string(StdView(why.message()));
   if (!started_) return;
+  if (std::exchange(reached_by_sibling_, false)) {  // the attempt was begun before the backend was there
+    retry_at_ns_ = Loop::NowNs();
+    loop_.timers().Arm(reconnect_timer_, retry_at_ns_);
+    return;
+  }
   const UpstreamOptions& options = pool_.options();
   absl::Duration wait = options.backoff_base;
   for (uint32_t i = 0; i < connect_failures_ && wait < options.backoff_max; ++i) wait *= 2;
@@ -150,6 +157,19 @@ void Endpoint::OnClientGone(Http2Client* client, const absl::Status& why) {
   const double fraction = 0.5 + 0.5 * static_cast<double>(loop_.Random() >> 11) * 0x1p-53;
   retry_at_ns_ = Loop::NowNs() + absl::ToInt64Nanoseconds(wait * fraction);
   loop_.timers().Arm(reconnect_timer_, retry_at_ns_);
+}
+
+void Endpoint::OnReachable(bool passed) {
+  if (!started_) return;
+  if (passed) health_.OnCheck(true, Loop::NowNs());
+  if (connected()) return;
+  connect_failures_ = 0;
+  retry_at_ns_ = 0;
+  if (client_ != nullptr) {
+    reached_by_sibling_ = true;
+  } else {
+    EnsureClient();
+  }
 }
 
 void Endpoint::OnReconnectTimer() {
@@ -169,8 +189,10 @@ void Endpoint::OnCheckTimer() {
 }
 
 void Endpoint::OnCheckDone(bool passed, std::string_view why) {
+  const bool was_healthy = health_.active_healthy();
   health_.OnCheck(passed, Loop::NowNs());
   if (!passed) last_error_ = std::string(why);
+  if (passed && !was_healthy) pool_.TellSiblings(address_, true);
 }
 
 bool Endpoint::Available(int64_t now_ns) const {

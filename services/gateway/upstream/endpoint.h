@@ -45,6 +45,8 @@ class Endpoint final : public Http2Client::Owner {
 
   void Start();
   void Stop();
+  // Another loop reached this address: connects without sitting out a pause. `passed`: and passed a health check there.
+  void OnReachable(bool passed);
   // No new calls; the connection closes when its streams have finished.
   void Retire();
 
@@ -89,7 +91,8 @@ class Endpoint final : public Http2Client::Owner {
   uint64_t requests_ = 0;
   uint64_t failures_ = 0;
   uint32_t connect_failures_ = 0;
-  int64_t retry_at_ns_ = 0;  // no connection attempt before this
+  int64_t retry_at_ns_ = 0;          // no connection attempt before this
+  bool reached_by_sibling_ = false;  // while this loop's own attempt was still under way
   std::string last_error_;
   bool started_ = false;
   bool retired_ = false;

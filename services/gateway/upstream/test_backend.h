@@ -9,6 +9,8 @@
 #include <thread>
 #include <utility>
 
+#include <boost/asio/co_spawn.hpp>
+
 #include "absl/strings/str_cat.h"
 #include "services/gateway/net/grpc_wire.h"
 #include "services/gateway/net/server.h"

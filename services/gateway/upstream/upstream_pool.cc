@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "services/gateway/upstream/endpoint.h"
+#include "services/gateway/upstream/sibling_loops.h"
 
 namespace alcove::gateway {
 
@@ -89,8 +90,32 @@ void UpstreamPool::SetEndpoints(const std::vector<std::string>& addresses) {
   options_.endpoints = addresses;
 }
 
+void UpstreamPool::OnReachable(const std::string& address, bool passed) {
+  for (auto& endpoint : endpoints_) {
+    if (endpoint->address() == address) endpoint->OnReachable(passed);
+  }
+}
+
+void UpstreamPool::TellSiblings(const std::string& address, bool passed) const {
+  if (set_ != nullptr && set_->siblings_ != nullptr) set_->siblings_->Tell(set_, options_.name, address, passed);
+}
+
+UpstreamSet::UpstreamSet(Loop& loop, SiblingLoops* siblings) : loop_(loop), siblings_(siblings) {
+  if (siblings_ != nullptr) siblings_->Join(loop, this, alive_);
+}
+
+UpstreamSet::~UpstreamSet() {
+  if (siblings_ != nullptr) siblings_->Leave(this);
+  *alive_ = false;
+}
+
+void UpstreamSet::OnReachable(const std::string& upstream, const std::string& address, bool passed) {
+  if (UpstreamPool* pool = Find(upstream)) pool->OnReachable(address, passed);
+}
+
 UpstreamPool& UpstreamSet::Add(UpstreamOptions options) {
   pools_.push_back(std::make_unique<UpstreamPool>(loop_, std::move(options)));
+  pools_.back()->set_ = this;
   return *pools_.back();
 }
 

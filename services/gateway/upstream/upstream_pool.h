@@ -18,6 +18,8 @@
 
 namespace alcove::gateway {
 
+class SiblingLoops;
+class UpstreamSet;
 class UpstreamStream;
 class UpstreamHandler;
 class Endpoint;
@@ -82,9 +84,15 @@ class UpstreamPool {
   RetryBudget& retry_budget() { return retry_budget_; }
   // Replaces the endpoint list: endpoints that stay keep connections and state, those that go finish their streams.
   void SetEndpoints(const std::vector<std::string>& endpoints);
+  // Another loop reached `address`: no pause before this one tries. `passed`: it also passed a health check there.
+  void OnReachable(const std::string& address, bool passed);
 
  private:
   friend class Endpoint;
+  friend class UpstreamSet;
+  void TellSiblings(const std::string& address, bool passed) const;
+
+  UpstreamSet* set_ = nullptr;
   Loop& loop_;
   UpstreamOptions options_;
   std::vector<std::unique_ptr<Endpoint>> endpoints_;
@@ -99,16 +107,24 @@ class UpstreamPool {
 // The upstreams of one loop, by name.
 class UpstreamSet {
  public:
-  explicit UpstreamSet(Loop& loop) : loop_(loop) {}
+  // `siblings` carries news from and to the sets of other loops; may be null.
+  explicit UpstreamSet(Loop& loop, SiblingLoops* siblings = nullptr);
+  ~UpstreamSet();
+  UpstreamSet(const UpstreamSet&) = delete;
+  UpstreamSet& operator=(const UpstreamSet&) = delete;
   UpstreamPool& Add(UpstreamOptions options);
   UpstreamPool* Find(std::string_view name) const;
   const std::vector<std::unique_ptr<UpstreamPool>>& pools() const { return pools_; }
   Loop& loop() const { return loop_; }
   void Start();
   void Stop();
+  void OnReachable(const std::string& upstream, const std::string& address, bool passed);
 
  private:
+  friend class UpstreamPool;
   Loop& loop_;
+  SiblingLoops* const siblings_;
+  const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::vector<std::unique_ptr<UpstreamPool>> pools_;
 };
 
