@@ -1,19 +1,18 @@
 // Tells ThreadSanitizer about absl::Mutex and what is built on it.
 //
-// Debian's Abseil is not instrumented, so ThreadSanitizer sees neither its locks nor the order they make, and would report
-// every access they guard. These definitions stand before those of the shared library, for our code and for gRPC alike,
-// and wrap each in the annotations that an instrumented Abseil would have made. Linked into every program of the tsan
-// preset; the code under test is not changed.
+// Debian's Abseil is not instrumented, so ThreadSanitizer sees neither its locks nor the order they make, and would
+// report every access they guard. These definitions stand before those of the shared library, for our code and for gRPC
+// alike, and wrap each in the annotations that an instrumented Abseil would have made. Linked into every program of the
+// tsan preset; the code under test is not changed.
 //
 // The range between a "pre" and a "post" annotation is not checked, which is what Abseil's own inside needs.
-#include <dlfcn.h>
-
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
 
 #include <absl/synchronization/mutex.h>
 #include <absl/synchronization/notification.h>
+#include <dlfcn.h>
 #include <sanitizer/tsan_interface.h>
 
 namespace {
@@ -47,9 +46,10 @@ void* Find(const char* name) {
 }
 
 // A member function of the shared library by its mangled name: on this ABI it takes the object first.
-#define ALCOVE_REAL(name, result, ...) reinterpret_cast<result (*)(__VA_ARGS__)>([] { \
-    static void* const found = Find(name);                                             \
-    return found;                                                                      \
+#define ALCOVE_REAL(name, result, ...)           \
+  reinterpret_cast<result (*)(__VA_ARGS__)>([] { \
+    static void* const found = Find(name);       \
+    return found;                                \
   }())
 
 // The first word of a Mutex says how it is held (kMuWriter in mutex.cc); it does not change while the caller holds it.
@@ -213,8 +213,8 @@ bool CondVar::WaitWithTimeout(Mutex* mutex, Duration timeout) {
 }
 
 bool CondVar::WaitWithDeadline(Mutex* mutex, Time deadline) {
-  const auto real = ALCOVE_REAL("_ZN4absl7debian37CondVar16WaitWithDeadlineEPNS0_5MutexENS0_4TimeE", bool, CondVar*,
-                                Mutex*, Time);
+  const auto real =
+      ALCOVE_REAL("_ZN4absl7debian37CondVar16WaitWithDeadlineEPNS0_5MutexENS0_4TimeE", bool, CondVar*, Mutex*, Time);
   const Outermost outermost;
   if (!outermost) return real(this, mutex, deadline);
   return GiveUpAndTakeAgain(mutex, [&] { return real(this, mutex, deadline); });
