@@ -24,9 +24,9 @@ Context::Context(const EncryptionParameters& parameters)
   for (uint64_t prime : parameters.primes) ntts_.emplace_back(Modulus(prime), parameters.degree);
   const uint64_t special = parameters.primes.back();
   const Modulus& t = plain_modulus_;
-  plain_ratio_ = static_cast<uint64_t>((static_cast<unsigned __int128>(1) << 64) / t.value());
-  q_mod_t_ = t.Reduce(1);
-  for (size_t j = 0; j < data_rows_; ++j) q_mod_t_ = t.Mul(q_mod_t_, t.Reduce(modulus(j).value()));
+  const auto ratio = [](uint64_t m) { return static_cast<uint64_t>((static_cast<unsigned __int128>(1) << 64) / m); };
+  uint64_t rest = t.Reduce(1);
+  for (size_t j = 0; j < data_rows_; ++j) rest = t.Mul(rest, t.Reduce(modulus(j).value()));
   for (size_t j = 0; j < data_rows_; ++j) {
     const Modulus& q = modulus(j);
     SpecialConstants s;
@@ -34,11 +34,14 @@ Context::Context(const EncryptionParameters& parameters)
       s.inverse = q.Inverse(q.Reduce(special));
       s.inverse_quotient = ntts_[j].Quotient(s.inverse);
       s.half_mod_q = q.Reduce(special / 2);
-      s.ratio = static_cast<uint64_t>((static_cast<unsigned __int128>(1) << 64) / q.value());
+      s.ratio = ratio(q.value());
     }
     special_.push_back(s);
     // Q = 0 mod q_j, so floor(Q/t) = (Q - Q mod t) / t = -(Q mod t) / t.
-    delta_.push_back(q.Shoup(q.Mul(q.Neg(q.Reduce(q_mod_t_)), q.Inverse(q.Reduce(t.value())))));
+    const uint64_t delta = q.Mul(q.Neg(q.Reduce(rest)), q.Inverse(q.Reduce(t.value())));
+    message_scale_.push_back({q.value(), t.value(), delta, q.ShoupQuotient(delta, 64),
+                              q.bits() <= 50 ? q.ShoupQuotient(delta, 52) : 0, rest, t.ShoupQuotient(rest, 52),
+                              ratio(t.value()), ratio(q.value())});
     uint64_t others = 1;
     for (size_t i = 0; i < data_rows_; ++i) {
       if (i != j) others = q.Mul(others, q.Reduce(modulus(i).value()));

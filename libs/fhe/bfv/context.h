@@ -38,12 +38,14 @@ class Context {
   };
   const SpecialConstants& special(size_t row) const { return special_[row]; }
 
-  // floor(Q/t) mod q_j, and Q mod t, for the product Q of the data primes: a message m enters a ciphertext as
-  // floor(Q/t) m + floor(((Q mod t) m + floor((t+1)/2)) / t).
-  ShoupWord delta(size_t row) const { return delta_[row]; }
-  uint64_t q_mod_t() const { return q_mod_t_; }
-  // floor(2^64 / t).
-  uint64_t plain_ratio() const { return plain_ratio_; }
+  // Kernels good for both the special prime and data row `row`: those of the larger prime.
+  const Kernels& WideKernels(size_t row) const {
+    const Ntt& special = ntts_.back();
+    return (special.modulus().bits() > modulus(row).bits() ? special : ntts_[row]).kernels();
+  }
+
+  // How a message enters a ciphertext at a data row, for the product Q of the data primes.
+  const MessageScale& message_scale(size_t row) const { return message_scale_[row]; }
   // (Q/q_j)^-1 mod q_j.
   uint64_t crt_inverse(size_t row) const { return crt_inverse_[row]; }
 
@@ -61,9 +63,7 @@ class Context {
   Modulus plain_modulus_;
   std::vector<Ntt> ntts_;
   std::vector<SpecialConstants> special_;
-  std::vector<ShoupWord> delta_;
-  uint64_t q_mod_t_ = 0;
-  uint64_t plain_ratio_ = 0;
+  std::vector<MessageScale> message_scale_;
   std::vector<uint64_t> crt_inverse_;
 };
 

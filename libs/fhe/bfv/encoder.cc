@@ -1,5 +1,6 @@
 #include "libs/fhe/bfv/encoder.h"
 
+#include <algorithm>
 #include <bit>
 
 #include <absl/strings/str_cat.h>
@@ -61,12 +62,10 @@ EvalPoly LiftPlaintext(const Context& context, absl::Span<const uint64_t> coeffi
 
 EvalPoly LiftSigned(const Context& context, absl::Span<const int8_t> coefficients) {
   CoeffPoly out(context.data_rows(), context.degree());
+  std::vector<int8_t> padded(context.degree());
+  std::copy(coefficients.begin(), coefficients.end(), padded.begin());
   for (size_t j = 0; j < out.rows(); ++j) {
-    const uint64_t q = context.modulus(j).value();
-    for (size_t i = 0; i < coefficients.size(); ++i) {
-      const int64_t v = coefficients[i];
-      out.Row(j)[i] = static_cast<uint64_t>(v) + (q & -static_cast<uint64_t>(v < 0));
-    }
+    context.ntt(j).kernels().lift(out.Row(j), padded.data(), context.modulus(j).value(), context.degree());
   }
   return context.ToEval(std::move(out));
 }

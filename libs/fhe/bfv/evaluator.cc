@@ -84,11 +84,8 @@ void AccumulateKeySwitch(const Context& context, const CoeffPoly& d, const Galoi
 void ReduceSpecialRow(const Context& context, const EvalPoly& acc, size_t j, KeySwitchScratch& s) {
   const Context::SpecialConstants& c = context.special(j);
   const uint64_t p = context.modulus(context.key_rows() - 1).value();
-  // Values up to 60 bits come in, so the 64-bit kernels of the special prime's table are the ones to use.
-  context.ntt(context.key_rows() - 1)
-      .kernels()
-      .centred_reduce(s.reduced.data(), acc.Row(context.key_rows() - 1), p, p / 2, context.modulus(j).value(), c.ratio,
-                      c.half_mod_q, context.degree());
+  context.WideKernels(j).centred_reduce(s.reduced.data(), acc.Row(context.key_rows() - 1), p, p / 2,
+                                        context.modulus(j).value(), c.ratio, c.half_mod_q, context.degree());
 }
 
 CoeffCiphertext ApplyGalois(const Context& context, const CoeffCiphertext& in, const GaloisKey& key,

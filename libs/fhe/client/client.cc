@@ -17,11 +17,7 @@ CoeffPoly ErrorPoly(const Context& context, size_t rows) {
   std::vector<int8_t> e = SampleError(context.degree());
   CoeffPoly out(rows, context.degree());
   for (size_t j = 0; j < rows; ++j) {
-    const uint64_t q = context.modulus(j).value();
-    for (size_t i = 0; i < e.size(); ++i) {
-      const int64_t v = e[i];
-      out.Row(j)[i] = static_cast<uint64_t>(v) + (q & static_cast<uint64_t>(v >> 63));
-    }
+    context.ntt(j).kernels().lift(out.Row(j), e.data(), context.modulus(j).value(), context.degree());
   }
   Wipe(e.data(), e.size());
   return out;
@@ -108,27 +104,18 @@ Ciphertext EncryptSymmetric(const Context& context, const SecretKey& secret, abs
   }
   CoeffPoly as = context.ToCoeff(std::move(product));
   CoeffPoly e = ErrorPoly(context, rows);
-  // floor(((Q mod t) m + floor((t+1)/2)) / t): below 2^62, and below t + 1. The estimate is at most one too small.
-  const uint64_t t = context.plain_modulus().value();
-  Words rounding(n);
-  for (size_t i = 0; i < coefficients.size(); ++i) {
-    const uint64_t x = context.q_mod_t() * coefficients[i] + (t + 1) / 2;
-    const uint64_t estimate = static_cast<uint64_t>((static_cast<u128>(x) * context.plain_ratio()) >> 64);
-    rounding[i] = estimate + static_cast<uint64_t>(x - estimate * t >= t);
-  }
   Words message(n);
+  std::copy_n(coefficients.begin(), std::min(n, coefficients.size()), message.begin());
+  Words scaled(n);
   for (size_t j = 0; j < rows; ++j) {
-    const Modulus& q = context.modulus(j);
     const Kernels& k = context.ntt(j).kernels();
-    for (size_t i = 0; i < coefficients.size(); ++i) {
-      message[i] = q.Add(q.Mul(coefficients[i], context.delta(j)), q.Reduce(rounding[i]));
-    }
-    k.subtract(message.data(), message.data(), as.Row(j), q.value(), n);
-    k.subtract(message.data(), message.data(), e.Row(j), q.value(), n);
-    std::copy(message.begin(), message.end(), c.Row(0, j).begin());
-    std::fill(message.begin(), message.end(), 0);
+    const uint64_t q = context.modulus(j).value();
+    k.scale_message(scaled.data(), message.data(), context.message_scale(j), n);
+    k.subtract(scaled.data(), scaled.data(), as.Row(j), q, n);
+    k.subtract(scaled.data(), scaled.data(), e.Row(j), q, n);
+    std::copy(scaled.begin(), scaled.end(), c.Row(0, j).begin());
   }
-  Wipe(rounding.data(), rounding.size() * sizeof(uint64_t));
+  Wipe(message.data(), message.size() * sizeof(uint64_t));
   WipePoly(as);
   WipePoly(e);
   return c;

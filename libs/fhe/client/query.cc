@@ -8,26 +8,54 @@
 
 namespace alcove::fhe {
 
-absl::StatusOr<std::vector<uint64_t>> EncodeQuery(const Context& context, absl::Span<const int32_t> query) {
+namespace {
+
+absl::StatusOr<std::vector<uint64_t>> Encode(const Context& context, absl::Span<const int32_t> query, int levels) {
   const Modulus& t = context.plain_modulus();
   if (t.value() % 2 == 0) return absl::InvalidArgumentError("the plain modulus must be odd");
   if (query.empty() || query.size() > context.degree()) {
     return absl::InvalidArgumentError(absl::StrCat("a query of ", query.size(), " dimensions"));
   }
   // (t+1)/2 is the inverse of two.
-  const uint64_t factor = t.Pow((t.value() + 1) / 2, static_cast<uint64_t>(ExpansionLevels(query.size())));
+  const uint64_t factor = t.Pow((t.value() + 1) / 2, static_cast<uint64_t>(levels));
   std::vector<uint64_t> out;
   for (int32_t v : query) out.push_back(t.Mul(t.FromSigned(v), factor));
   return out;
 }
 
-std::vector<int64_t> DecodeScores(const Context& context, absl::Span<const uint64_t> coefficients, size_t rows) {
+int64_t Centred(const Context& context, uint64_t coefficient) {
   const int64_t t = static_cast<int64_t>(context.plain_modulus().value());
-  std::vector<int64_t> out;
-  for (size_t r = 0; r < rows && r < coefficients.size(); ++r) {
-    const int64_t v = static_cast<int64_t>(coefficients[r]);
-    out.push_back(v - (t & -static_cast<int64_t>(v > t / 2)));
+  const int64_t v = static_cast<int64_t>(coefficient);
+  return v - (t & -static_cast<int64_t>(v > t / 2));
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<uint64_t>> EncodeQuery(const Context& context, absl::Span<const int32_t> query) {
+  return Encode(context, query, ExpansionLevels(query.size()));
+}
+
+absl::StatusOr<std::vector<uint64_t>> EncodeQuery(const Context& context, absl::Span<const int32_t> query,
+                                                  const Layout& layout) {
+  if (query.size() != layout.dimensions()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a query of ", query.size(), " numbers against ", layout.dimensions(), " dimensions"));
   }
+  return Encode(context, query, layout.levels());
+}
+
+std::vector<int64_t> DecodeScores(const Context& context, absl::Span<const uint64_t> coefficients, const Layout& layout,
+                                  size_t rows) {
+  std::vector<int64_t> out;
+  for (size_t r = 0; r < rows && r < layout.rows_per_block(); ++r) {
+    out.push_back(Centred(context, coefficients[layout.Position(r)]));
+  }
+  return out;
+}
+
+std::vector<int64_t> DecodeScores(const Context& context, absl::Span<const uint64_t> coefficients, size_t rows) {
+  std::vector<int64_t> out;
+  for (size_t r = 0; r < rows && r < coefficients.size(); ++r) out.push_back(Centred(context, coefficients[r]));
   return out;
 }
 

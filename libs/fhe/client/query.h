@@ -7,12 +7,21 @@
 #include <absl/types/span.h>
 
 #include "libs/fhe/bfv/context.h"
+#include "libs/fhe/search/layout.h"
 
 namespace alcove::fhe {
 
 // Coefficient d holds query[d] / 2^levels mod t, so that the expansion's doublings give query[d] back; levels is
 // ExpansionLevels(query.size()). |query[d]| < t/2; t must be odd.
 absl::StatusOr<std::vector<uint64_t>> EncodeQuery(const Context& context, absl::Span<const int32_t> query);
+
+// The same for a collection's layout: divided by 2^layout.levels(). query.size() must be layout.dimensions().
+absl::StatusOr<std::vector<uint64_t>> EncodeQuery(const Context& context, absl::Span<const int32_t> query,
+                                                  const Layout& layout);
+
+// The scores of the first `rows` rows of a block, in (-t/2, t/2].
+std::vector<int64_t> DecodeScores(const Context& context, absl::Span<const uint64_t> coefficients, const Layout& layout,
+                                  size_t rows);
 
 // The first `rows` coefficients as signed numbers in (-t/2, t/2].
 std::vector<int64_t> DecodeScores(const Context& context, absl::Span<const uint64_t> coefficients, size_t rows);

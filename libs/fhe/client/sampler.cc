@@ -1,17 +1,45 @@
 #include "libs/fhe/client/sampler.h"
 
+#include <algorithm>
 #include <cstdlib>
+#include <cstring>
+#include <memory>
 
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
 #include <openssl/rand.h>
+
+#include "libs/fhe/client/binomial.h"
+#include "libs/fhe/poly/isa.h"
 
 namespace alcove::fhe {
 namespace {
 
 // Without randomness nothing may go on: a predictable key is worse than none.
-void Fill(uint8_t* out, size_t bytes) {
+void RandomBytes(uint8_t* out, size_t bytes) {
   if (RAND_priv_bytes(out, static_cast<int>(bytes)) != 1) std::abort();
 }
+
+// AES-256-CTR of zeros under a fresh random key: as unpredictable as the generator the key comes from, at memory speed.
+class KeyStream {
+ public:
+  KeyStream() : context_(EVP_CIPHER_CTX_new(), &EVP_CIPHER_CTX_free) {
+    uint8_t key[32];
+    const uint8_t counter[16] = {};
+    RandomBytes(key, sizeof key);
+    if (EVP_EncryptInit_ex(context_.get(), EVP_aes_256_ctr(), nullptr, key, counter) != 1) std::abort();
+    OPENSSL_cleanse(key, sizeof key);
+  }
+  void Fill(void* out, size_t bytes) {
+    auto* to = static_cast<uint8_t*>(out);
+    std::memset(to, 0, bytes);
+    int written = 0;
+    if (EVP_EncryptUpdate(context_.get(), to, &written, to, static_cast<int>(bytes)) != 1) std::abort();
+  }
+
+ private:
+  std::unique_ptr<EVP_CIPHER_CTX, decltype(&EVP_CIPHER_CTX_free)> context_;
+};
 
 // Population count of the low 21 bits without tables.
 uint32_t Count21(uint32_t x) {
@@ -28,20 +56,21 @@ void Wipe(void* data, size_t bytes) { OPENSSL_cleanse(data, bytes); }
 
 Seed RandomSeed() {
   Seed seed;
-  Fill(seed.bytes.data(), seed.bytes.size());
+  RandomBytes(seed.bytes.data(), seed.bytes.size());
   return seed;
 }
 
 std::vector<int8_t> SampleTernary(size_t count) {
   std::vector<int8_t> out(count);
   uint8_t buffer[1024];
+  KeyStream stream;
   size_t used = sizeof buffer;
   for (size_t i = 0; i < count; ++i) {
     uint32_t byte = 255;
     // 255 values divide evenly by three; a rejected byte says nothing about the accepted ones.
     while (byte == 255) {
       if (used == sizeof buffer) {
-        Fill(buffer, sizeof buffer);
+        stream.Fill(buffer, sizeof buffer);
         used = 0;
       }
       byte = buffer[used++];
@@ -53,19 +82,32 @@ std::vector<int8_t> SampleTernary(size_t count) {
   return out;
 }
 
+void CentredBinomialScalar(const uint64_t* words, int8_t* out, size_t count) {
+  for (size_t i = 0; i < count; ++i) {
+    out[i] = static_cast<int8_t>(static_cast<int32_t>(Count21(static_cast<uint32_t>(words[i]))) -
+                                 static_cast<int32_t>(Count21(static_cast<uint32_t>(words[i] >> 21))));
+  }
+}
+
+bool HasVectorPopcount() {
+  static const bool has = BestIsa() >= Isa::kAvx512 && __builtin_cpu_supports("avx512vpopcntdq");
+  return has;
+}
+
 std::vector<int8_t> SampleError(size_t count) {
   std::vector<int8_t> out(count);
-  uint8_t buffer[6 * 512];
-  for (size_t i = 0; i < count;) {
-    Fill(buffer, sizeof buffer);
-    for (size_t at = 0; at < sizeof buffer && i < count; at += 6, ++i) {
-      const uint8_t* b = buffer + at;
-      const uint32_t heads = b[0] | (static_cast<uint32_t>(b[1]) << 8) | (static_cast<uint32_t>(b[2]) << 16);
-      const uint32_t tails = b[3] | (static_cast<uint32_t>(b[4]) << 8) | (static_cast<uint32_t>(b[5]) << 16);
-      out[i] = static_cast<int8_t>(static_cast<int32_t>(Count21(heads)) - static_cast<int32_t>(Count21(tails)));
+  uint64_t words[512];
+  KeyStream stream;
+  for (size_t i = 0; i < count; i += 512) {
+    const size_t now = std::min<size_t>(512, count - i);
+    stream.Fill(words, sizeof words);
+    if (now % 8 == 0 && HasVectorPopcount()) {
+      CentredBinomialAvx512(words, out.data() + i, now);
+    } else {
+      CentredBinomialScalar(words, out.data() + i, now);
     }
   }
-  Wipe(buffer, sizeof buffer);
+  Wipe(words, sizeof words);
   return out;
 }
 

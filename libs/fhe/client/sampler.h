@@ -1,5 +1,5 @@
-// Random polynomials for keys and encryption, from the operating system's generator through libcrypto. Time and memory
-// access do not depend on the sampled values; temporary bytes are wiped.
+// Random polynomials for keys and encryption: AES-256 in counter mode under a key from libcrypto's private generator,
+// fresh for every call. Time and memory access do not depend on the sampled values; temporary bytes are wiped.
 #pragma once
 
 #include <array>

@@ -42,8 +42,8 @@ void Run(char** argv) {
   const auto query = OrExit(ReadCiphertext(Contents(argv[3]), parameters.object, {.max_polynomials = 2}), "query");
   const std::string rows = Contents(argv[4]);
   const size_t dimensions = std::stoul(argv[5]);
-  const auto expansion =
-      OrExit(ExpansionKeys::Prepare(*context, keys.object, ExpansionLevels(dimensions)), "expansion keys");
+  const Layout layout = OrExit(Layout::Full(context->degree(), dimensions), "dimensions");
+  const auto expansion = OrExit(ExpansionKeys::Prepare(*context, keys.object, layout.levels()), "expansion keys");
   const CoeffCiphertext encrypted = OrExit(FromWire(*context, query.object), "query");
   const ScoringQuery scoring(*context, Expand(*context, encrypted, expansion, dimensions));
   const size_t count = rows.size() / dimensions;
@@ -51,7 +51,7 @@ void Run(char** argv) {
     const size_t n = std::min<size_t>(context->degree(), count - begin);
     const absl::Span<const int8_t> values(reinterpret_cast<const int8_t*>(rows.data()) + begin * dimensions,
                                           n * dimensions);
-    const Block block = OrExit(Block::Encode(*context, values, n, dimensions), "rows");
+    const Block block = OrExit(Block::Encode(*context, layout, values, n), "rows");
     const std::vector<CoeffCiphertext> scores = Score(*context, scoring, {&block});
     std::ofstream(argv[6] + std::to_string(b), std::ios::binary)
         << WriteCiphertext(ToWire(*context, scores[0]), {keys.version, Compression::kZlib});

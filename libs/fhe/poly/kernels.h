@@ -2,7 +2,8 @@
 // pointers: instruction-set files include this header and must share no inline function with others.
 //
 // All arrays hold n words, n a power of two >= 32, aligned to 64 bytes. All residues in and out are canonical, in [0,
-// q), so that every table gives the same bits. Time does not depend on the values.
+// q), so that every table gives the same bits. Time does not depend on the values. permute and permute_signed take any
+// alignment.
 #pragma once
 
 #include <cstddef>
@@ -17,6 +18,15 @@ enum class Quotient {
   kDouble,   // the bits of the double w * (1 / q)
 };
 
+// A permutation of transform values by an automorphism. Eight consecutive results come from one vector of eight in one
+// of at most eight orders: result 8 b + l is word 8 source[b] + order[8 kind[b] + l].
+struct PermutationView {
+  size_t n;
+  const uint32_t* source;
+  const uint8_t* kind;
+  const uint64_t* order;
+};
+
 // Precomputed operands w with their quotients.
 struct NttView {
   uint64_t q;
@@ -29,6 +39,16 @@ struct NttView {
   // 1/n, and 1/n times the last level's only twiddle.
   uint64_t scale, scale_quotient;
   uint64_t scaled_root, scaled_root_quotient;
+};
+
+// How a BFV message m in [0, t) enters a ciphertext at one prime: floor(Q/t) m + floor(((Q mod t) m + floor((t+1)/2)) /
+// t), t < 2^31. delta is floor(Q/t) mod q, with its quotients for 64 and 52 bits; rest is Q mod t, rest_quotient52 is
+// floor(rest 2^52 / t), t_ratio floor(2^64 / t).
+struct MessageScale {
+  uint64_t q, t;
+  uint64_t delta, delta_quotient64, delta_quotient52;
+  uint64_t rest, rest_quotient52;
+  uint64_t t_ratio, q_ratio;
 };
 
 struct Kernels {
@@ -50,8 +70,19 @@ struct Kernels {
                          uint64_t q, size_t n);
   void (*add)(uint64_t* out, const uint64_t* x, const uint64_t* y, uint64_t q, size_t n);
   void (*subtract)(uint64_t* out, const uint64_t* x, const uint64_t* y, uint64_t q, size_t n);
+  // even = c + s, odd = (c - s) * w, element by element; even may be c.
+  void (*fork)(uint64_t* even, uint64_t* odd, const uint64_t* c, const uint64_t* s, const uint64_t* w,
+               const uint64_t* w_quotient, uint64_t q, size_t n);
+  // out[i] = values[i] mod q, |values[i]| < q.
+  void (*lift)(uint64_t* out, const int8_t* values, uint64_t q, size_t n);
+  // out[i] = the scaled message[i], in [0, q).
+  void (*scale_message)(uint64_t* out, const uint64_t* message, const MessageScale& scale, size_t n);
+  // out must not be in.
+  void (*permute)(uint64_t* out, const uint64_t* in, const PermutationView& permutation);
+  // out[i] = in[source[i]], negated modulo q where the top bit of source[i] is set; out must not be in.
+  void (*permute_signed)(uint64_t* out, const uint64_t* in, const uint32_t* source, uint64_t q, size_t n);
   // out = ((x + half mod p) mod q) - (half mod q) mod q: the residue modulo q of x taken centred modulo p (half = p /
-  // 2, half_mod_q = half mod q, q_ratio = floor(2^64 / q)). x in [0, p), p < 2^60.
+  // 2, half_mod_q = half mod q, q_ratio = floor(2^64 / q)). x in [0, p), p < 2^60; in tables for q < 2^50 p < 2^50 too.
   void (*centred_reduce)(uint64_t* out, const uint64_t* x, uint64_t p, uint64_t half, uint64_t q, uint64_t q_ratio,
                          uint64_t half_mod_q, size_t n);
 };
@@ -61,9 +92,14 @@ extern const Kernels kAvx2Kernels;
 extern const Kernels kAvx2DoubleKernels;  // products through double-precision fused multiply-add
 extern const Kernels kAvx512Kernels;
 extern const Kernels kAvx512DoubleKernels;
-extern const Kernels kAvx512IfmaKernels;
-// The integer-FMA kernels with the two instructions spelled out in portable code, eight lanes as there: lets any CPU
-// test that logic bit for bit.
-extern const Kernels kEmulatedIfmaKernels;
+// Integer-FMA tables: for q < 2^50, and with fewer reductions for q < 2^49 and q < 2^46 (poly/ntt52_impl.h).
+extern const Kernels kAvx512IfmaTightKernels;
+extern const Kernels kAvx512IfmaRoomyKernels;
+extern const Kernels kAvx512IfmaAmpleKernels;
+// The same with the two instructions spelled out in portable code, eight lanes as there: lets any CPU test that logic
+// bit for bit.
+extern const Kernels kEmulatedIfmaTightKernels;
+extern const Kernels kEmulatedIfmaRoomyKernels;
+extern const Kernels kEmulatedIfmaAmpleKernels;
 
 }  // namespace alcove::fhe

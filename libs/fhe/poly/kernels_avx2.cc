@@ -8,6 +8,7 @@ namespace {
 struct Avx2 {
   using type = __m256i;
   static constexpr size_t kLanes = 4;
+  static constexpr bool kGathers = false;
   static constexpr Quotient kQuotient = Quotient::kShoup64;
   static type Load(const uint64_t* p) { return _mm256_load_si256(reinterpret_cast<const type*>(p)); }
   static void Store(uint64_t* p, type x) { _mm256_store_si256(reinterpret_cast<type*>(p), x); }

@@ -1,12 +1,12 @@
 #include "libs/fhe/poly/lanes_avx512.h"
+#include "libs/fhe/poly/ntt52_impl.h"
 
 namespace alcove::fhe {
 namespace {
 
 struct Tag {};
 
-// 52-bit Shoup products from the integer fused multiply-add; q < 2^50 keeps 4q below 2^52. Chosen by cpuid only; its
-// logic is tested everywhere through kEmulatedIfmaKernels.
+// 52-bit Shoup products from the integer fused multiply-add; q < 2^50 keeps 4q below 2^52.
 struct Avx512Ifma : Lanes512<Tag> {
   static constexpr Quotient kQuotient = Quotient::kShoup52;
   [[gnu::always_inline]] static type MulLazy(type x, type w, type wq, type q) {
@@ -15,10 +15,104 @@ struct Avx512Ifma : Lanes512<Tag> {
     const type difference = Sub(_mm512_madd52lo_epu64(zero, x, w), _mm512_madd52lo_epu64(zero, estimate, q));
     return _mm512_and_si512(difference, _mm512_set1_epi64((1LL << 52) - 1));
   }
+
+  static constexpr bool HasLog(int) { return true; }
+  [[gnu::always_inline]] static type And(type a, type b) { return _mm512_and_si512(a, b); }
+  [[gnu::always_inline]] static type Min(type a, type b) { return _mm512_min_epu64(a, b); }
+  [[gnu::always_inline]] static type MaddLo(type acc, type a, type b) { return _mm512_madd52lo_epu64(acc, a, b); }
+  [[gnu::always_inline]] static type MaddHi(type acc, type a, type b) { return _mm512_madd52hi_epu64(acc, a, b); }
+
+  [[gnu::always_inline]] static __m256i Half(const uint64_t* p) {
+    return _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
+  }
+  [[gnu::always_inline]] static void LoadFours(const uint64_t* p, type& x, type& y) {
+    x = _mm512_inserti64x4(_mm512_castsi256_si512(Half(p)), Half(p + 8), 1);
+    y = _mm512_inserti64x4(_mm512_castsi256_si512(Half(p + 4)), Half(p + 12), 1);
+  }
+  [[gnu::always_inline]] static void StoreFours(uint64_t* p, type x, type y) {
+    _mm256_store_si256(reinterpret_cast<__m256i*>(p), _mm512_castsi512_si256(x));
+    _mm256_store_si256(reinterpret_cast<__m256i*>(p + 4), _mm512_castsi512_si256(y));
+    _mm256_store_si256(reinterpret_cast<__m256i*>(p + 8), _mm512_extracti64x4_epi64(x, 1));
+    _mm256_store_si256(reinterpret_cast<__m256i*>(p + 12), _mm512_extracti64x4_epi64(y, 1));
+  }
+  [[gnu::always_inline]] static void FoursToTwos(type& x, type& y) {
+    const type a = _mm512_permutex2var_epi64(x, _mm512_set_epi64(13, 12, 5, 4, 9, 8, 1, 0), y);
+    y = _mm512_permutex2var_epi64(x, _mm512_set_epi64(15, 14, 7, 6, 11, 10, 3, 2), y);
+    x = a;
+  }
+  [[gnu::always_inline]] static void TwosToFours(type& x, type& y) { FoursToTwos(x, y); }
+  [[gnu::always_inline]] static void TwosToOnes(type& x, type& y) {
+    const type a = _mm512_unpacklo_epi64(x, y);
+    y = _mm512_unpackhi_epi64(x, y);
+    x = a;
+  }
+  [[gnu::always_inline]] static void OnesToTwos(type& x, type& y) { TwosToOnes(x, y); }
+  [[gnu::always_inline]] static void LoadOnes(const uint64_t* p, type& x, type& y) {
+    Split<1>(Load(p), Load(p + 8), x, y);
+  }
+  [[gnu::always_inline]] static void StoreOnes(uint64_t* p, type x, type y) {
+    type a, b;
+    Join<1>(x, y, a, b);
+    Store(p, a);
+    Store(p + 8, b);
+  }
+  [[gnu::always_inline]] static type Spread4(const uint64_t* p) {
+    return _mm512_mask_broadcastq_epi64(Set1(p[0]), 0xf0, _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p + 1)));
+  }
+  [[gnu::always_inline]] static type Spread2(const uint64_t* p) { return LoadGroups<2>(p); }
 };
+
+// With the table's p and q below 2^50 a 52-bit quotient does: floor(c M / 2^52) is at most one short of c / q.
+void CentredReduce52(uint64_t* out, const uint64_t* x, uint64_t p, uint64_t half, uint64_t q, uint64_t q_ratio,
+                     uint64_t half_mod_q, size_t n) {
+  using V = Avx512Ifma;
+  const __m512i from = V::Set1(p), h = V::Set1(half), modulus = V::Set1(q), back = V::Set1(q - half_mod_q);
+  const __m512i barrett = V::Set1(q_ratio >> 12), minus_q = V::Set1((uint64_t{1} << 52) - q), zero = V::Set1(0);
+  const __m512i mask = V::Set1((uint64_t{1} << 52) - 1);
+  for (size_t i = 0; i < n; i += V::kLanes) {
+    const __m512i c = V::ReduceOnce(V::Add(V::Load(x + i), h), from);
+    const __m512i rest = V::And(V::MaddLo(c, V::MaddHi(zero, c, barrett), minus_q), mask);
+    V::Store(out + i, V::ReduceOnce(V::Add(V::ReduceOnce(rest, modulus), back), modulus));
+  }
+}
+
+// m below t < 2^31, and t below q (others take the portable way).
+void ScaleMessage52(uint64_t* out, const uint64_t* message, const MessageScale& s, size_t n) {
+  using V = Avx512Ifma;
+  if (s.t >= s.q) return KernelTable<V>::ScaleMessage(out, message, s, n);
+  const __m512i q = V::Set1(s.q), t = V::Set1(s.t), delta = V::Set1(s.delta),
+                delta_quotient = V::Set1(s.delta_quotient52);
+  const __m512i rest = V::Set1(s.rest), rest_quotient = V::Set1(s.rest_quotient52), half = V::Set1((s.t + 1) / 2);
+  const __m512i minus_t = V::Set1((uint64_t{1} << 52) - s.t), mask = V::Set1((uint64_t{1} << 52) - 1);
+  const __m512i zero = V::Set1(0), one = V::Set1(1);
+  for (size_t i = 0; i < n; i += V::kLanes) {
+    const __m512i m = V::Load(message + i);
+    // rest m = estimate t + r with r in [0, 2t).
+    __m512i rounding = V::MaddHi(zero, m, rest_quotient);
+    __m512i r = V::And(V::MaddLo(V::MaddLo(zero, m, rest), rounding, minus_t), mask);
+    rounding = _mm512_mask_add_epi64(rounding, _mm512_cmpge_epu64_mask(r, t), rounding, one);
+    r = V::Add(V::ReduceOnce(r, t), half);
+    rounding = _mm512_mask_add_epi64(rounding, _mm512_cmpge_epu64_mask(r, t), rounding, one);
+    const __m512i product = V::ReduceOnce(V::MulLazy(m, delta, delta_quotient, q), q);
+    // rounding <= t < q
+    V::Store(out + i, V::ReduceOnce(V::Add(product, rounding), q));
+  }
+}
+
+template <Slack52 kSlack>
+constexpr Kernels Table() {
+  Kernels k = KernelTable<Avx512Ifma>::value;
+  k.forward = &Ntt52<Avx512Ifma, kSlack>::Forward;
+  k.inverse = &Ntt52<Avx512Ifma, kSlack>::Inverse;
+  k.centred_reduce = &CentredReduce52;
+  k.scale_message = &ScaleMessage52;
+  return k;
+}
 
 }  // namespace
 
-const Kernels kAvx512IfmaKernels = KernelTable<Avx512Ifma>::value;
+const Kernels kAvx512IfmaTightKernels = Table<kTight>();
+const Kernels kAvx512IfmaRoomyKernels = Table<kRoomy>();
+const Kernels kAvx512IfmaAmpleKernels = Table<kAmple>();
 
 }  // namespace alcove::fhe

@@ -7,12 +7,19 @@
 //   ReduceOnce(x, m)        x >= m ? x - m : x, for x < 2^63
 //   MulLazy(x, w, wq, q)    x * w mod q in [0, 2q), for x < 4q (any x for kShoup64)
 //   MulHigh64(x, y)         floor(x * y / 2^64), MulLow64(x, y)
+//   kGathers; if so, eight lanes and Reorder(x, order): lane l is lane order[l] of x; GatherSigned(in, source, q);
+//   LoadSigned(p, q): eight signed bytes as residues; LoadAny, StoreAny: words of any alignment
 //   for kLanes > 1 and T = kLanes/2 … 1:
 //   Split<T>(a, b, x, y)    from 2 kLanes consecutive words in groups of 2T: first halves of the groups to x, second to
 //   y Join<T>(x, y, a, b)     the reverse LoadGroups<T>(p)        kLanes / T words, each repeated T times
 #pragma once
 
 #include "libs/fhe/poly/kernels.h"
+
+// A file may ask for ordinary functions instead, which compile in reasonable time for emulated vectors.
+#ifndef KERNEL_INLINE
+#define KERNEL_INLINE [[gnu::always_inline]]
+#endif
 
 namespace alcove::fhe {
 
@@ -24,12 +31,10 @@ struct KernelTable {
     T w, wq;
   };
 
-  [[gnu::always_inline]] static Twiddle Broadcast(const uint64_t* w, const uint64_t* wq) {
-    return {V::Set1(*w), V::Set1(*wq)};
-  }
+  KERNEL_INLINE static Twiddle Broadcast(const uint64_t* w, const uint64_t* wq) { return {V::Set1(*w), V::Set1(*wq)}; }
 
   // x, y in [0, 4q) to x + w y, x - w y in [0, 4q).
-  [[gnu::always_inline]] static void Forward2(T& x, T& y, Twiddle w, T q, T q2) {
+  KERNEL_INLINE static void Forward2(T& x, T& y, Twiddle w, T q, T q2) {
     const T u = V::ReduceOnce(x, q2);
     const T v = V::MulLazy(y, w.w, w.wq, q);
     x = V::Add(u, v);
@@ -37,14 +42,14 @@ struct KernelTable {
   }
 
   // x, y in [0, 2q) to x + y, (x - y) w in [0, 2q).
-  [[gnu::always_inline]] static void Inverse2(T& x, T& y, Twiddle w, T q, T q2) {
+  KERNEL_INLINE static void Inverse2(T& x, T& y, Twiddle w, T q, T q2) {
     const T u = V::ReduceOnce(V::Add(x, y), q2);
     y = V::MulLazy(V::Add(V::Sub(x, y), q2), w.w, w.wq, q);
     x = u;
   }
 
   template <size_t kT>
-  [[gnu::always_inline]] static void ForwardInside(T& a, T& b, const uint64_t* w, const uint64_t* wq, T q, T q2) {
+  KERNEL_INLINE static void ForwardInside(T& a, T& b, const uint64_t* w, const uint64_t* wq, T q, T q2) {
     T x, y;
     V::template Split<kT>(a, b, x, y);
     Forward2(x, y, {V::template LoadGroups<kT>(w), V::template LoadGroups<kT>(wq)}, q, q2);
@@ -52,7 +57,7 @@ struct KernelTable {
   }
 
   template <size_t kT>
-  [[gnu::always_inline]] static void InverseInside(T& a, T& b, const uint64_t* w, const uint64_t* wq, T q, T q2) {
+  KERNEL_INLINE static void InverseInside(T& a, T& b, const uint64_t* w, const uint64_t* wq, T q, T q2) {
     T x, y;
     V::template Split<kT>(a, b, x, y);
     Inverse2(x, y, {V::template LoadGroups<kT>(w), V::template LoadGroups<kT>(wq)}, q, q2);
@@ -61,7 +66,7 @@ struct KernelTable {
 
   // Levels whose halves are narrower than a vector, on 2 L consecutive words starting at word 2 L * block.
   template <size_t kT>
-  [[gnu::always_inline]] static void ForwardNarrow(T& a, T& b, const NttView& t, size_t block, T q, T q2) {
+  KERNEL_INLINE static void ForwardNarrow(T& a, T& b, const NttView& t, size_t block, T q, T q2) {
     if constexpr (kT >= 1) {
       const size_t at = t.n / (2 * kT) + block * (L / kT);
       ForwardInside<kT>(a, b, t.root + at, t.root_quotient + at, q, q2);
@@ -70,7 +75,7 @@ struct KernelTable {
   }
 
   template <size_t kT>
-  [[gnu::always_inline]] static void InverseNarrow(T& a, T& b, const NttView& t, size_t block, T q, T q2) {
+  KERNEL_INLINE static void InverseNarrow(T& a, T& b, const NttView& t, size_t block, T q, T q2) {
     if constexpr (kT < L) {
       const size_t at = t.n / (2 * kT) + block * (L / kT);
       InverseInside<kT>(a, b, t.inverse + at, t.inverse_quotient + at, q, q2);
@@ -233,6 +238,72 @@ struct KernelTable {
     }
   }
 
+  static void Fork(uint64_t* even, uint64_t* odd, const uint64_t* c, const uint64_t* s, const uint64_t* w,
+                   const uint64_t* wq, uint64_t modulus, size_t n) {
+    const T q = V::Set1(modulus);
+    for (size_t i = 0; i < n; i += L) {
+      const T x = V::Load(c + i);
+      const T y = V::Load(s + i);
+      V::Store(even + i, V::ReduceOnce(V::Add(x, y), q));
+      const T d = V::Sub(V::Add(x, q), y);
+      V::Store(odd + i, V::ReduceOnce(V::MulLazy(d, V::Load(w + i), V::Load(wq + i), q), q));
+    }
+  }
+
+  static void Lift(uint64_t* out, const int8_t* values, uint64_t q, size_t n) {
+    if constexpr (V::kGathers) {
+      const T modulus = V::Set1(q);
+      for (size_t i = 0; i < n; i += L) V::Store(out + i, V::LoadSigned(values + i, modulus));
+    } else {
+      for (size_t i = 0; i < n; ++i) {
+        const int64_t v = values[i];
+        out[i] = static_cast<uint64_t>(v) + (q & static_cast<uint64_t>(v >> 63));
+      }
+    }
+  }
+
+  static void ScaleMessage(uint64_t* out, const uint64_t* message, const MessageScale& s, size_t n) {
+    using Wide = unsigned __int128;
+    const auto high = [](uint64_t a, uint64_t b) { return static_cast<uint64_t>((static_cast<Wide>(a) * b) >> 64); };
+    const auto below = [](uint64_t x, uint64_t m) { return x - (m & -static_cast<uint64_t>(x >= m)); };
+    for (size_t i = 0; i < n; ++i) {
+      const uint64_t m = message[i];
+      // Below 2^62, and its quotient below t + 1; the estimate is at most one too small.
+      const uint64_t x = s.rest * m + (s.t + 1) / 2;
+      const uint64_t estimate = high(x, s.t_ratio);
+      const uint64_t rounding = estimate + static_cast<uint64_t>(x - estimate * s.t >= s.t);
+      const uint64_t product = below(m * s.delta - high(m, s.delta_quotient64) * s.q, s.q);
+      const uint64_t reduced = below(rounding - high(rounding, s.q_ratio) * s.q, s.q);
+      out[i] = below(product + reduced, s.q);
+    }
+  }
+
+  static void Permute(uint64_t* out, const uint64_t* in, const PermutationView& p) {
+    for (size_t b = 0; b < p.n / 8; ++b) {
+      const uint64_t* from = in + size_t{8} * p.source[b];
+      const uint64_t* order = p.order + size_t{8} * p.kind[b];
+      if constexpr (V::kGathers) {
+        V::StoreAny(out + 8 * b, V::Reorder(V::LoadAny(from), V::LoadAny(order)));
+      } else {
+        for (size_t l = 0; l < 8; ++l) out[8 * b + l] = from[order[l]];
+      }
+    }
+  }
+
+  static void PermuteSigned(uint64_t* out, const uint64_t* in, const uint32_t* source, uint64_t q, size_t n) {
+    if constexpr (V::kGathers) {
+      const T modulus = V::Set1(q);
+      for (size_t i = 0; i < n; i += L) V::StoreAny(out + i, V::GatherSigned(in, source + i, modulus));
+    } else {
+      for (size_t i = 0; i < n; ++i) {
+        const uint64_t value = in[source[i] & 0x7fffffff];
+        const uint64_t negate = -static_cast<uint64_t>(source[i] >> 31);
+        const uint64_t negated = (q - value) & -static_cast<uint64_t>(value != 0);
+        out[i] = (value & ~negate) | (negated & negate);
+      }
+    }
+  }
+
   static void CentredReduce(uint64_t* out, const uint64_t* x, uint64_t p, uint64_t half, uint64_t modulus,
                             uint64_t ratio, uint64_t half_mod_q, size_t n) {
     const T from = V::Set1(p);
@@ -248,8 +319,9 @@ struct KernelTable {
     }
   }
 
-  static constexpr Kernels value = {V::kQuotient,   &Forward, &Inverse,     &Multiply,     &MultiplyAdd,
-                                    &SubtractScale, &AddAll,  &SubtractAll, &CentredReduce};
+  static constexpr Kernels value = {V::kQuotient,   &Forward, &Inverse,       &Multiply,     &MultiplyAdd,
+                                    &SubtractScale, &AddAll,  &SubtractAll,   &Fork,         &Lift,
+                                    &ScaleMessage,  &Permute, &PermuteSigned, &CentredReduce};
 };
 
 }  // namespace alcove::fhe

@@ -13,6 +13,7 @@ template <class Tag>
 struct Lanes512 {
   using type = __m512i;
   static constexpr size_t kLanes = 8;
+  static constexpr bool kGathers = true;
   [[gnu::always_inline]] static type Load(const uint64_t* p) { return _mm512_load_si512(p); }
   [[gnu::always_inline]] static void Store(uint64_t* p, type x) { _mm512_store_si512(p, x); }
   [[gnu::always_inline]] static type Set1(uint64_t x) { return _mm512_set1_epi64(static_cast<long long>(x)); }
@@ -33,6 +34,22 @@ struct Lanes512 {
     return _mm512_add_epi64(_mm512_add_epi64(hh, _mm512_srli_epi64(mid, 32)), _mm512_srli_epi64(mid2, 32));
   }
   [[gnu::always_inline]] static type MulLow64(type a, type b) { return _mm512_mullo_epi64(a, b); }
+
+  [[gnu::always_inline]] static type LoadAny(const uint64_t* p) { return _mm512_loadu_si512(p); }
+  [[gnu::always_inline]] static void StoreAny(uint64_t* p, type x) { _mm512_storeu_si512(p, x); }
+  [[gnu::always_inline]] static type Reorder(type x, type order) { return _mm512_permutexvar_epi64(order, x); }
+  [[gnu::always_inline]] static type GatherSigned(const uint64_t* in, const uint32_t* source, type q) {
+    const __m256i entry = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(source));
+    const __m256i index = _mm256_and_si256(entry, _mm256_set1_epi32(0x7fffffff));
+    const type value = _mm512_i32gather_epi64(index, in, 8);
+    const __mmask8 negate = _mm256_movepi32_mask(entry) & _mm512_test_epi64_mask(value, value);
+    return _mm512_mask_sub_epi64(value, negate, q, value);
+  }
+
+  [[gnu::always_inline]] static type LoadSigned(const int8_t* p, type q) {
+    const type v = _mm512_cvtepi8_epi64(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+    return _mm512_mask_add_epi64(v, _mm512_movepi64_mask(v), v, q);
+  }
 
   template <size_t kT>
   [[gnu::always_inline]] static type FirstIndex() {

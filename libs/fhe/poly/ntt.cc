@@ -16,7 +16,10 @@ const Kernels& KernelsFor(Isa isa, const Modulus& q) {
     case Isa::kScalar: return kScalarKernels;
     case Isa::kAvx2: return narrow ? kAvx2DoubleKernels : kAvx2Kernels;
     case Isa::kAvx512: return narrow ? kAvx512DoubleKernels : kAvx512Kernels;
-    case Isa::kAvx512Ifma: return narrow ? kAvx512IfmaKernels : kAvx512Kernels;
+    case Isa::kAvx512Ifma:
+      if (q.bits() <= 46) return kAvx512IfmaAmpleKernels;
+      if (q.bits() <= 49) return kAvx512IfmaRoomyKernels;
+      return narrow ? kAvx512IfmaTightKernels : kAvx512Kernels;
   }
   return kScalarKernels;
 }

@@ -1,8 +1,11 @@
 #include "libs/fhe/poly/ntt.h"
 
 #include <random>
+#include <string_view>
 
 #include <gtest/gtest.h>
+
+#include "libs/fhe/poly/automorphism.h"
 
 namespace alcove::fhe {
 namespace {
@@ -15,12 +18,16 @@ struct Variant {
 // Every table this CPU can run; the emulated integer-FMA one always.
 std::vector<Variant> Variants(const Modulus& q) {
   std::vector<Variant> out = {{"scalar", &kScalarKernels}};
-  if (q.bits() <= 50) out.push_back({"emulated ifma", &kEmulatedIfmaKernels});
+  if (q.bits() <= 50) out.push_back({"emulated ifma, tight", &kEmulatedIfmaTightKernels});
+  if (q.bits() <= 49) out.push_back({"emulated ifma, roomy", &kEmulatedIfmaRoomyKernels});
+  if (q.bits() <= 46) out.push_back({"emulated ifma, ample", &kEmulatedIfmaAmpleKernels});
   if (BestIsa() >= Isa::kAvx2) out.push_back({"avx2", &kAvx2Kernels});
   if (BestIsa() >= Isa::kAvx512) out.push_back({"avx512", &kAvx512Kernels});
   if (BestIsa() >= Isa::kAvx2 && q.bits() <= 50) out.push_back({"avx2 double", &kAvx2DoubleKernels});
   if (BestIsa() >= Isa::kAvx512 && q.bits() <= 50) out.push_back({"avx512 double", &kAvx512DoubleKernels});
-  if (BestIsa() >= Isa::kAvx512Ifma && q.bits() <= 50) out.push_back({"ifma", &kAvx512IfmaKernels});
+  if (BestIsa() >= Isa::kAvx512Ifma && q.bits() <= 50) out.push_back({"ifma, tight", &kAvx512IfmaTightKernels});
+  if (BestIsa() >= Isa::kAvx512Ifma && q.bits() <= 49) out.push_back({"ifma, roomy", &kAvx512IfmaRoomyKernels});
+  if (BestIsa() >= Isa::kAvx512Ifma && q.bits() <= 46) out.push_back({"ifma, ample", &kAvx512IfmaAmpleKernels});
   return out;
 }
 
@@ -38,7 +45,9 @@ std::vector<Words> Inputs(size_t n, uint64_t q) {
   return {RandomWords(n, q, 1), RandomWords(n, q, 2), Words(n, 0), Words(n, q - 1), mixed};
 }
 
-const uint64_t kPrimes[] = {12289, 417793, 0xffffee001, 0x3ffffffffc001, 0x7ffffffffffe001, 0xffffffffffe8001};
+// The last two below 2^46 and 2^49 are where the faster schedules have the least room.
+const uint64_t kPrimes[] = {12289,           417793,          0xffffee001,       0x3ffffff70001,
+                            0x1fffffff50001, 0x3ffffffffc001, 0x7ffffffffffe001, 0xffffffffffe8001};
 
 TEST(NttTest, ValuesAreThePolynomialAtSealsPoints) {
   const Modulus q(0xffffee001);
@@ -59,10 +68,13 @@ TEST(NttTest, ValuesAreThePolynomialAtSealsPoints) {
 TEST(NttTest, EveryKernelEqualsTheScalarOneBitForBit) {
   for (uint64_t prime : kPrimes) {
     const Modulus q(prime);
-    for (size_t n : {32, 64, 1024, 2048, 4096, 8192}) {
+    for (size_t n : {32, 64, 128, 256, 1024, 2048, 4096, 8192, 16384, 32768}) {
       if ((prime - 1) % (2 * n) != 0) continue;
       const Ntt oracle(q, n, kScalarKernels);
       for (const Variant& v : Variants(q)) {
+        // The emulated tables are instantiated for some degrees only.
+        const bool emulated = std::string_view(v.name).starts_with("emulated");
+        if (emulated && n != 32 && n != 64 && n != 2048 && n != 4096) continue;
         const Ntt ntt(q, n, *v.kernels);
         for (const Words& input : Inputs(n, prime)) {
           Words want = input;
@@ -84,8 +96,9 @@ TEST(KernelTest, ElementWiseOperationsEqualWideArithmetic) {
   const size_t n = 64;
   for (uint64_t prime : kPrimes) {
     const Modulus q(prime);
-    const Modulus p(0x7ffffffffffe001);
     for (const Variant& v : Variants(q)) {
+      // Tables for narrow primes take narrow special primes only.
+      const Modulus p(v.kernels->quotient == Quotient::kShoup52 ? 0x3fffffffcc001 : 0x7ffffffffffe001);
       const auto quotient = [&](uint64_t w) { return QuotientOf(*v.kernels, q, w); };
       for (uint64_t seed : {3, 4}) {
         Words x = RandomWords(n, prime, seed);
@@ -118,8 +131,101 @@ TEST(KernelTest, ElementWiseOperationsEqualWideArithmetic) {
                                                  : static_cast<int64_t>(wide[i]);
           ASSERT_EQ(out[i], q.FromSigned(centred)) << v.name << " at " << i;
         }
+        Words odd(n);
+        v.kernels->fork(out.data(), odd.data(), x.data(), y.data(), y.data(), yq.data(), prime, n);
+        for (size_t i = 0; i < n; ++i) {
+          ASSERT_EQ(out[i], q.Add(x[i], y[i])) << v.name;
+          ASSERT_EQ(odd[i], q.Mul(q.Sub(x[i], y[i]), y[i])) << v.name;
+        }
+        std::vector<int8_t> small(n);
+        for (size_t i = 0; i < n; ++i) small[i] = static_cast<int8_t>(wide[i]);
+        v.kernels->lift(out.data(), small.data(), prime, n);
+        for (size_t i = 0; i < n; ++i) ASSERT_EQ(out[i], q.FromSigned(small[i])) << v.name;
       }
     }
+  }
+}
+
+TEST(KernelTest, MessagesScaleExactlyAtEveryRemainder) {
+  const size_t n = 256;
+  for (uint64_t prime : kPrimes) {
+    const Modulus q(prime);
+    // A plain modulus below the prime and one above it.
+    for (uint64_t t : {uint64_t{2}, uint64_t{257}, uint64_t{417793}, (uint64_t{1} << 31) - 1}) {
+      const Modulus plain(t);
+      for (uint64_t rest : {uint64_t{0}, uint64_t{1}, t / 2, t - 1}) {
+        const uint64_t delta = q.Mul(q.Neg(q.Reduce(rest)), q.Inverse(q.Reduce(t)));
+        const MessageScale scale = {prime,
+                                    t,
+                                    delta,
+                                    q.ShoupQuotient(delta, 64),
+                                    q.bits() <= 50 ? q.ShoupQuotient(delta, 52) : 0,
+                                    rest,
+                                    plain.ShoupQuotient(rest, 52),
+                                    static_cast<uint64_t>((static_cast<unsigned __int128>(1) << 64) / t),
+                                    static_cast<uint64_t>((static_cast<unsigned __int128>(1) << 64) / prime)};
+        Words message = RandomWords(n, t, 9);
+        message[0] = 0;
+        message[1] = t - 1;
+        message[2] = t / 2;
+        for (const Variant& v : Variants(q)) {
+          Words out(n);
+          v.kernels->scale_message(out.data(), message.data(), scale, n);
+          for (size_t i = 0; i < n; ++i) {
+            const unsigned __int128 rounding = (static_cast<unsigned __int128>(rest) * message[i] + (t + 1) / 2) / t;
+            const uint64_t want = q.Add(q.Mul(q.Reduce(message[i]), delta), q.Reduce128(rounding));
+            ASSERT_EQ(out[i], want) << v.name << ", q " << prime << ", t " << t << ", rest " << rest;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(AutomorphismTest, MovesCoefficientsAndTheirTransformTheSameWay) {
+  const Modulus q(0x3ffffffffc001);
+  for (size_t n : {32, 1024, 4096}) {
+    const Ntt ntt(q, n);
+    const Words input = RandomWords(n, q.value(), 5);
+    for (uint64_t element : {uint64_t{3}, uint64_t{5}, n / 2 + 1, n + 1, 2 * n - 1}) {
+      const Automorphism sigma(element, n);
+      Words coefficients(n), values = input, moved(n);
+      sigma.ApplyCoeff(input.data(), coefficients.data(), q);
+      for (size_t i = 0; i < n; ++i) {
+        const size_t to = i * element % (2 * n);
+        ASSERT_EQ(coefficients[to % n], to < n ? input[i] : q.Neg(input[i]));
+      }
+      ntt.Forward(values.data());
+      sigma.ApplyEval(values.data(), moved.data());
+      ntt.Forward(coefficients.data());
+      ASSERT_EQ(moved, coefficients) << element;
+    }
+  }
+}
+
+TEST(AutomorphismTest, EveryKernelPermutesAlike) {
+  const size_t n = 64;
+  std::vector<uint32_t> source(n), blocks(n / 8);
+  std::vector<uint8_t> kinds(n / 8);
+  Words order(16);
+  for (size_t i = 0; i < n; ++i) source[i] = static_cast<uint32_t>(i * 11 % n) | (i % 3 == 0 ? 1u << 31 : 0);
+  for (size_t b = 0; b < n / 8; ++b) {
+    blocks[b] = static_cast<uint32_t>(b * 3 % 8);
+    kinds[b] = static_cast<uint8_t>(b % 2);
+  }
+  for (size_t l = 0; l < 16; ++l) order[l] = l * 5 % 8;
+  const Modulus q(0x3ffffffffc001);
+  Words in = RandomWords(n, q.value(), 5);
+  in[0] = 0;
+  for (const Variant& v : Variants(q)) {
+    Words out(n);
+    v.kernels->permute_signed(out.data(), in.data(), source.data(), q.value(), n);
+    for (size_t i = 0; i < n; ++i) {
+      const uint64_t value = in[i * 11 % n];
+      ASSERT_EQ(out[i], i % 3 == 0 ? q.Neg(value) : value) << v.name;
+    }
+    v.kernels->permute(out.data(), in.data(), {n, blocks.data(), kinds.data(), order.data()});
+    for (size_t i = 0; i < n; ++i) ASSERT_EQ(out[i], in[8 * blocks[i / 8] + order[8 * kinds[i / 8] + i % 8]]) << v.name;
   }
 }
 

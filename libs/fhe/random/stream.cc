@@ -8,6 +8,7 @@
 #include <openssl/evp.h>
 
 #include "libs/fhe/random/blake2xb.h"
+#include "libs/fhe/random/uniform.h"
 
 namespace alcove::fhe {
 
@@ -30,6 +31,11 @@ void StreamBlock(const Seed& seed, uint64_t counter, uint8_t* out) {
 
 void SeedStream::Read(absl::Span<uint8_t> out) {
   while (!out.empty()) {
+    if (used_ == block_.size() && out.size() >= block_.size()) {
+      StreamBlock(seed_, counter_++, out.data());
+      out.remove_prefix(block_.size());
+      continue;
+    }
     if (used_ == block_.size()) {
       StreamBlock(seed_, counter_++, block_.data());
       used_ = 0;
@@ -49,16 +55,17 @@ void ExpandUniform(const Seed& seed, absl::Span<const Modulus> primes, size_t de
     const uint64_t all = ~uint64_t{0};
     const uint64_t bound = all - all % q.value() - 1;
     const absl::Span<uint64_t> row = out.subspan(j * degree, degree);
+    const uniform::Kernels& kernels = uniform::Best(q.bits());
     // Rejected words are rare for primes just below a power of two; one pass finds the largest, and only then are they
     // looked for one by one. The words are public, so branching on them is fine.
-    uint64_t largest = 0;
-    for (uint64_t word : row) largest = std::max(largest, word);
-    if (largest >= bound) {
+    if (kernels.largest(row.data(), row.size()) >= bound) {
       for (uint64_t& word : row) {
         while (word >= bound) stream.Read(absl::MakeSpan(reinterpret_cast<uint8_t*>(&word), sizeof word));
       }
     }
-    for (uint64_t& word : row) word = q.Reduce(word);
+    kernels.reduce(row.data(), row.size(),
+                   {q.value(), q.bits(), static_cast<uint64_t>((static_cast<unsigned __int128>(1) << 64) / q.value()),
+                    static_cast<uint64_t>((static_cast<unsigned __int128>(1) << (51 + q.bits())) / q.value())});
   }
 }
 

@@ -8,6 +8,7 @@
 #include "libs/fhe/poly/isa.h"
 #include "libs/fhe/random/blake2b.h"
 #include "libs/fhe/random/blake2xb.h"
+#include "libs/fhe/random/uniform.h"
 
 namespace alcove::fhe {
 namespace {
@@ -98,6 +99,35 @@ TEST(ExpandUniformTest, ReplacesRejectedWordsFromTheStreamsContinuation) {
     ASSERT_EQ(got[i], word % q.value());
   }
   EXPECT_GT(rejected, 0u);
+}
+
+TEST(UniformKernelsTest, EveryKernelEqualsLongDivision) {
+  for (uint64_t q : {uint64_t{4099}, uint64_t{12289}, uint64_t{417793}, uint64_t{0xffffee001}, uint64_t{0x1ffffe0001},
+                     uint64_t{0x2000000005001}, uint64_t{0x3ffffffffc001}, uint64_t{0xffffffffffe8001}}) {
+    const Modulus m(q);
+    std::vector<const uniform::Kernels*> kernels = {&uniform::kScalar, &uniform::Best(m.bits())};
+    std::vector<uint64_t> words(4096);
+    uint64_t x = 88172645463325252;
+    for (uint64_t& w : words) {
+      x ^= x << 13;
+      x ^= x >> 7;
+      x ^= x << 17;
+      w = x;
+    }
+    words[0] = 0;
+    words[1] = ~uint64_t{0};
+    words[2] = q;
+    words[3] = q - 1;
+    for (size_t i = 4; i < 1000; ++i) words[i] = ~uint64_t{0} / q * q - 1 + i % 3 - q * (i / 3);
+    for (const uniform::Kernels* k : kernels) {
+      EXPECT_EQ(k->largest(words.data(), words.size()), ~uint64_t{0});
+      std::vector<uint64_t> out = words;
+      k->reduce(out.data(), out.size(),
+                {q, m.bits(), static_cast<uint64_t>((static_cast<unsigned __int128>(1) << 64) / q),
+                 static_cast<uint64_t>((static_cast<unsigned __int128>(1) << (51 + m.bits())) / q)});
+      for (size_t i = 0; i < words.size(); ++i) ASSERT_EQ(out[i], words[i] % q) << q << " at " << i;
+    }
+  }
 }
 
 }  // namespace

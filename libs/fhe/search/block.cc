@@ -3,35 +3,81 @@
 #include <algorithm>
 
 #include <absl/strings/str_cat.h>
+#include <sys/mman.h>
 
-#include "libs/fhe/bfv/encoder.h"
 #include "libs/fhe/fault.h"
 
 namespace alcove::fhe {
+namespace {
 
-absl::StatusOr<Block> Block::Encode(const Context& context, absl::Span<const int8_t> values, size_t rows,
-                                    size_t dimensions) {
+// Aligned to a large page, and asking for them: the scan is bound by memory, and every small page costs a walk.
+uint64_t* LargePageWords(size_t count) {
+  constexpr size_t kLargePage = size_t{2} << 20;
+  const size_t bytes = (count * sizeof(uint64_t) + 4095) / 4096 * 4096;
+  void* memory = nullptr;
+  if (posix_memalign(&memory, bytes >= kLargePage ? kLargePage : 4096, bytes) != 0) return nullptr;
+  madvise(memory, bytes, MADV_HUGEPAGE);  // a wish; failing changes nothing
+  return static_cast<uint64_t*>(memory);
+}
+
+}  // namespace
+
+absl::StatusOr<Block> Block::Encode(const Context& context, const Layout& layout, absl::Span<const int8_t> values,
+                                    size_t rows) {
   if (context.data_rows() != 1 || context.modulus(0).bits() > 50) {
     return FaultError(Fault::kPrimeOutOfRange, "scoring needs exactly one data prime, below 2^50");
   }
-  if (rows < 1 || rows > context.degree() || dimensions < 1 || dimensions > kMaxMacDimensions ||
+  const size_t n = context.degree();
+  const size_t dimensions = layout.dimensions();
+  if (layout.degree() != n || rows < 1 || rows > layout.rows_per_block() || layout.polynomials() > kMaxMacTerms ||
       values.size() != rows * dimensions) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a block of ", rows, " rows and ", dimensions, " dimensions with ", values.size(), " numbers"));
+    return absl::InvalidArgumentError(absl::StrCat("a block of ", rows, " rows and ", layout.dimensions(),
+                                                   " dimensions with ", values.size(), " numbers"));
   }
   Block out;
+  out.layout_ = layout;
   out.rows_ = rows;
-  out.dimensions_ = dimensions;
-  out.words_.resize(context.degree() * dimensions);
-  std::vector<int8_t> column(rows);
-  for (size_t d = 0; d < dimensions; ++d) {
-    for (size_t r = 0; r < rows; ++r) column[r] = values[r * dimensions + d];
-    const EvalPoly poly = LiftSigned(context, column);
-    for (size_t tile = 0; tile < context.degree() / kTile; ++tile) {
-      std::copy_n(poly.Row(0) + tile * kTile, kTile, out.words_.data() + (tile * dimensions + d) * kTile);
+  out.words_.reset(LargePageWords(n * layout.polynomials()));
+  if (out.words_ == nullptr) return absl::ResourceExhaustedError("no memory for a block of the encoded collection");
+
+  const uint64_t q = context.modulus(0).value();
+  const size_t width = size_t{1} << layout.levels();
+  // Eight polynomials at a time, so that a cache line of the rows is used eight times for each visit.
+  constexpr size_t kTogether = 8;
+  std::vector<Words> coefficients(kTogether, Words(n));
+  for (size_t first = 0; first < layout.polynomials(); first += kTogether) {
+    const size_t count = std::min(kTogether, layout.polynomials() - first);
+    for (size_t i = 0; i < count; ++i) std::fill(coefficients[i].begin(), coefficients[i].end(), 0);
+    for (size_t k = 0; k < layout.fold(); ++k) {
+      const size_t d = first + k * width;
+      const size_t present = d < dimensions ? std::min(count, dimensions - d) : 0;
+      for (size_t r = 0; r < rows; ++r) {
+        // X^(Position - k 2^l); below zero the sign turns.
+        const size_t position = layout.Position(r);
+        const bool wraps = position < k * width;
+        const size_t at = wraps ? position + n - k * width : position - k * width;
+        for (size_t i = 0; i < present; ++i) {
+          const int64_t v = wraps ? -int64_t{values[r * dimensions + d + i]} : int64_t{values[r * dimensions + d + i]};
+          coefficients[i][at] = static_cast<uint64_t>(v) + (q & -static_cast<uint64_t>(v < 0));
+        }
+      }
+    }
+    for (size_t i = 0; i < count; ++i) {
+      context.ntt(0).Forward(coefficients[i].data());
+      for (size_t tile = 0; tile < n / kTile; ++tile) {
+        std::copy_n(coefficients[i].data() + tile * kTile, kTile,
+                    out.words_.get() + (tile * layout.polynomials() + first + i) * kTile);
+      }
     }
   }
   return out;
+}
+
+absl::StatusOr<Block> Block::Encode(const Context& context, absl::Span<const int8_t> values, size_t rows,
+                                    size_t dimensions) {
+  const auto layout = Layout::Full(context.degree(), dimensions);
+  if (!layout.ok()) return layout.status();
+  return Encode(context, *layout, values, rows);
 }
 
 }  // namespace alcove::fhe

@@ -10,116 +10,161 @@
 namespace alcove::fhe {
 namespace {
 
-// Between doublings c0 is kept as transform values of P c0 at every key row: it is only permuted, added and multiplied
-// by monomials, so the division by the special prime P that ends each key switch can wait until the last one. c1 is
-// kept as coefficients, from which key switching takes its digits.
+constexpr size_t kData = 0;     // the data prime's row
+constexpr size_t kSpecial = 1;  // the special prime's
+
+// Between doublings c0 is kept as transform values of P c0 at both rows: it is only permuted, added and multiplied by
+// monomials, so the division by the special prime P that ends each key switch can wait until the last one. c1 is kept
+// both as coefficients, from which key switching takes its digit, and as transform values, which are that digit's at
+// the data prime. The digit is c1 itself, not sigma(c1): the keys have been prepared for that.
 struct Node {
-  EvalPoly c0;
-  CoeffPoly c1;
+  EvalPoly c0;             // two rows
+  CoeffPoly coefficients;  // c1, one row
+  EvalPoly values;         // c1, one row
 };
 
-// out = in * X^(-shift) for coefficients.
-void ShiftDown(const uint64_t* in, uint64_t* out, size_t shift, size_t n, const Modulus& q) {
-  std::copy(in + shift, in + n, out);
-  for (size_t i = 0; i < shift; ++i) out[n - shift + i] = q.Neg(in[i]);
-}
+class Expander {
+ public:
+  Expander(const Context& context, const ExpansionKeys& keys)
+      : context_(context),
+        keys_(keys),
+        n_(context.degree()),
+        data_(context.ntt(kData)),
+        special_(context.ntt(kSpecial)),
+        q_(context.modulus(kData).value()),
+        p_(context.modulus(kSpecial).value()),
+        digit_(n_),
+        a_(n_),
+        b_(n_),
+        sub_(2, n_) {}
 
-// sub = sigma(c0) + acc0; `odd`, when wanted, becomes (c0 - sub) X^(-2^j) and c0 becomes c0 + sub, at every key row.
-void DoubleFirst(const Context& context, const ExpansionKeys& keys, int j, EvalPoly& c0, EvalPoly* odd, EvalPoly& sub,
-                 KeySwitchScratch& s) {
-  const size_t n = context.degree();
-  for (size_t r = 0; r < context.key_rows(); ++r) {
-    const Kernels& k = context.ntt(r).kernels();
-    const uint64_t q = context.modulus(r).value();
-    keys.key(j).automorphism().ApplyEval(c0.Row(r), sub.Row(r));
-    k.add(sub.Row(r), sub.Row(r), s.acc0.Row(r), q, n);
+  Node NewNode() const { return {{2, n_}, {1, n_}, {1, n_}}; }
+
+  // `even` becomes node + sigma(node), `odd` (node - sigma(node)) X^(-2^j).
+  void Double(int j, Node& even, Node& odd) {
+    const ExpansionKeys::Level& level = keys_.level(j);
+    Switch(level, even);
+    ForkFirst(level, even.c0, &odd.c0);
+    // b_ holds sigma's part of c1 as transform values; both children need coefficients too.
+    std::copy_n(b_.data(), n_, a_.data());
+    data_.Inverse(a_.data());
+    const Kernels& k = data_.kernels();
+    k.fork(even.values.Row(0), odd.values.Row(0), even.values.Row(0), b_.data(), level.shift.Row(0), level.shift.Row(1),
+           q_, n_);
+    k.subtract(b_.data(), even.coefficients.Row(0), a_.data(), q_, n_);
+    ShiftDown(b_.data(), odd.coefficients.Row(0), size_t{1} << j);
+    k.add(even.coefficients.Row(0), even.coefficients.Row(0), a_.data(), q_, n_);
+  }
+
+  // The last doubling: results are wanted as transform values only. `odd` may be null.
+  void DoubleLast(int j, Node& node, EvalCiphertext& even, EvalCiphertext* odd) {
+    const ExpansionKeys::Level& level = keys_.level(j);
+    Switch(level, node);
+    EvalPoly odd_c0;
+    if (odd != nullptr) odd_c0 = EvalPoly(2, n_);
+    ForkFirst(level, node.c0, odd == nullptr ? nullptr : &odd_c0);
+    const Kernels& k = data_.kernels();
+    even.c1 = EvalPoly(1, n_);
     if (odd != nullptr) {
-      k.subtract(s.digit.data(), c0.Row(r), sub.Row(r), q, n);
-      k.multiply(odd->Row(r), s.digit.data(), keys.Shift(j, r), keys.ShiftQuotient(j, r), q, n);
+      odd->c1 = EvalPoly(1, n_);
+      k.fork(even.c1.Row(0), odd->c1.Row(0), node.values.Row(0), b_.data(), level.shift.Row(0), level.shift.Row(1), q_,
+             n_);
+      odd->c0 = DivideBySpecial(std::move(odd_c0));
+    } else {
+      k.add(even.c1.Row(0), node.values.Row(0), b_.data(), q_, n_);
     }
-    k.add(c0.Row(r), c0.Row(r), sub.Row(r), q, n);
+    even.c0 = DivideBySpecial(std::move(node.c0));
   }
-}
 
-// A doubling that others follow: `even` becomes node + sigma(node), `odd` (node - sigma(node)) X^(-2^j).
-void Double(const Context& context, const ExpansionKeys& keys, int j, Node& even, Node& odd, KeySwitchScratch& s,
-            Node& t) {
-  const size_t n = context.degree();
-  const size_t special = context.key_rows() - 1;
-  for (size_t r = 0; r < context.data_rows(); ++r) {
-    keys.key(j).automorphism().ApplyCoeff(even.c1.Row(r), t.c1.Row(r), context.modulus(r));
+ private:
+  // Key switching of c1: P times the result's c0 is added to sub_ under sigma, its c1 goes to b_ as transform values.
+  void Switch(const ExpansionKeys::Level& level, const Node& node) {
+    if (q_ > p_) {
+      const Modulus& p = special_.modulus();
+      for (size_t i = 0; i < n_; ++i) digit_[i] = p.Reduce(node.coefficients.Row(0)[i]);
+    } else {
+      std::copy_n(node.coefficients.Row(0), n_, digit_.data());
+    }
+    special_.Forward(digit_.data());
+    const uint64_t* digits[2] = {node.values.Row(0), digit_.data()};
+    for (size_t r : {kData, kSpecial}) {
+      const Kernels& k = context_.ntt(r).kernels();
+      std::copy_n(node.c0.Row(r), n_, a_.data());
+      k.multiply_add(a_.data(), digits[r], level.key0.Row(2 * r), level.key0.Row(2 * r + 1),
+                     context_.modulus(r).value(), n_);
+      level.automorphism.ApplyEval(a_.data(), sub_.Row(r));
+    }
+    special_.kernels().multiply(a_.data(), digit_.data(), level.key1.Row(2), level.key1.Row(3), p_, n_);
+    special_.Inverse(a_.data());
+    ReduceSpecial(a_.data());
+    data_.Forward(a_.data());
+    data_.kernels().multiply(digit_.data(), node.values.Row(0), level.key1.Row(0), level.key1.Row(1), q_, n_);
+    const Context::SpecialConstants& c = context_.special(kData);
+    data_.kernels().subtract_scale(a_.data(), digit_.data(), a_.data(), c.inverse, c.inverse_quotient, q_, n_);
+    level.automorphism.ApplyEval(a_.data(), b_.data());
   }
-  AccumulateKeySwitch(context, t.c1, keys.key(j), s);
-  DoubleFirst(context, keys, j, even.c0, &odd.c0, t.c0, s);
-  context.ntt(special).Inverse(s.acc1.Row(special));
-  for (size_t r = 0; r < context.data_rows(); ++r) {
-    const Ntt& ntt = context.ntt(r);
-    const Kernels& k = ntt.kernels();
-    const uint64_t q = ntt.modulus().value();
-    const Context::SpecialConstants& c = context.special(r);
-    ReduceSpecialRow(context, s.acc1, r, s);
-    ntt.Inverse(s.acc1.Row(r));
-    k.subtract_scale(t.c1.Row(r), s.acc1.Row(r), s.reduced.data(), c.inverse, c.inverse_quotient, q, n);
-    k.subtract(s.digit.data(), even.c1.Row(r), t.c1.Row(r), q, n);
-    ShiftDown(s.digit.data(), odd.c1.Row(r), size_t{1} << j, n, ntt.modulus());
-    k.add(even.c1.Row(r), even.c1.Row(r), t.c1.Row(r), q, n);
-  }
-}
 
-// c0 = round(P c0 / P) at the data rows.
-EvalPoly DivideBySpecial(const Context& context, EvalPoly extended, KeySwitchScratch& s) {
+  // c0 = c0 + sub_, odd = (c0 - sub_) X^(-2^j), at both rows.
+  void ForkFirst(const ExpansionKeys::Level& level, EvalPoly& c0, EvalPoly* odd) {
+    for (size_t r : {kData, kSpecial}) {
+      const Kernels& k = context_.ntt(r).kernels();
+      const uint64_t modulus = context_.modulus(r).value();
+      if (odd != nullptr) {
+        k.fork(c0.Row(r), odd->Row(r), c0.Row(r), sub_.Row(r), level.shift.Row(2 * r), level.shift.Row(2 * r + 1),
+               modulus, n_);
+      } else {
+        k.add(c0.Row(r), c0.Row(r), sub_.Row(r), modulus, n_);
+      }
+    }
+  }
+
+  // Coefficients modulo P, taken centred, modulo q.
+  void ReduceSpecial(uint64_t* words) const {
+    const Context::SpecialConstants& c = context_.special(kData);
+    context_.WideKernels(kData).centred_reduce(words, words, p_, p_ / 2, q_, c.ratio, c.half_mod_q, n_);
+  }
+
+  // round(c0 / P) at the data row.
+  EvalPoly DivideBySpecial(EvalPoly extended) const {
+    special_.Inverse(extended.Row(kSpecial));
+    ReduceSpecial(extended.Row(kSpecial));
+    data_.Forward(extended.Row(kSpecial));
+    EvalPoly out(1, n_);
+    const Context::SpecialConstants& c = context_.special(kData);
+    data_.kernels().subtract_scale(out.Row(0), extended.Row(kData), extended.Row(kSpecial), c.inverse,
+                                   c.inverse_quotient, q_, n_);
+    return out;
+  }
+
+  // out = in * X^(-shift) for coefficients.
+  void ShiftDown(const uint64_t* in, uint64_t* out, size_t shift) const {
+    std::copy(in + shift, in + n_, out);
+    for (size_t i = 0; i < shift; ++i) out[n_ - shift + i] = data_.modulus().Neg(in[i]);
+  }
+
+  const Context& context_;
+  const ExpansionKeys& keys_;
+  const size_t n_;
+  const Ntt& data_;
+  const Ntt& special_;
+  const uint64_t q_, p_;
+  Words digit_, a_, b_;
+  EvalPoly sub_;
+};
+
+// Rows of values under sigma^-1 alternating with their quotients.
+EvalPoly WithQuotients(const Context& context, const Automorphism& inverse, const Ciphertext& digit,
+                       size_t polynomial) {
   const size_t n = context.degree();
-  const size_t special = context.key_rows() - 1;
-  context.ntt(special).Inverse(extended.Row(special));
-  EvalPoly out(context.data_rows(), n);
-  for (size_t r = 0; r < context.data_rows(); ++r) {
-    const Context::SpecialConstants& c = context.special(r);
-    ReduceSpecialRow(context, extended, r, s);
-    context.ntt(r).Forward(s.reduced.data());
-    context.ntt(r).kernels().subtract_scale(out.Row(r), extended.Row(r), s.reduced.data(), c.inverse,
-                                            c.inverse_quotient, context.modulus(r).value(), n);
+  EvalPoly out(2 * context.key_rows(), n);
+  Words aligned(n);
+  for (size_t r = 0; r < context.key_rows(); ++r) {
+    const auto row = digit.Row(polynomial, r);
+    std::copy(row.begin(), row.end(), aligned.begin());
+    inverse.ApplyEval(aligned.data(), out.Row(2 * r));
+    for (size_t i = 0; i < n; ++i) out.Row(2 * r + 1)[i] = context.ntt(r).Quotient(out.Row(2 * r)[i]);
   }
   return out;
-}
-
-// The last doubling: results are wanted as transform values, so c1 is transformed first, and its automorphism, whose
-// values are the same in another order, needs no transform of its own.
-void DoubleLast(const Context& context, const ExpansionKeys& keys, int j, Node node, EvalCiphertext& even,
-                EvalCiphertext* odd, KeySwitchScratch& s, Node& t) {
-  const size_t n = context.degree();
-  const size_t rows = context.data_rows();
-  const size_t special = context.key_rows() - 1;
-  for (size_t r = 0; r < rows; ++r) {
-    keys.key(j).automorphism().ApplyCoeff(node.c1.Row(r), t.c1.Row(r), context.modulus(r));
-  }
-  even.c1 = context.ToEval(std::move(node.c1));
-  EvalPoly known(rows, n);
-  for (size_t r = 0; r < rows; ++r) keys.key(j).automorphism().ApplyEval(even.c1.Row(r), known.Row(r));
-  AccumulateKeySwitch(context, t.c1, keys.key(j), s, &known);
-
-  EvalPoly odd_c0;
-  if (odd != nullptr) odd_c0 = EvalPoly(context.key_rows(), n);
-  DoubleFirst(context, keys, j, node.c0, odd == nullptr ? nullptr : &odd_c0, t.c0, s);
-  even.c0 = DivideBySpecial(context, std::move(node.c0), s);
-  if (odd != nullptr) {
-    odd->c0 = DivideBySpecial(context, std::move(odd_c0), s);
-    odd->c1 = EvalPoly(rows, n);
-  }
-
-  context.ntt(special).Inverse(s.acc1.Row(special));
-  for (size_t r = 0; r < rows; ++r) {
-    const Kernels& k = context.ntt(r).kernels();
-    const uint64_t q = context.modulus(r).value();
-    const Context::SpecialConstants& c = context.special(r);
-    ReduceSpecialRow(context, s.acc1, r, s);
-    context.ntt(r).Forward(s.reduced.data());
-    k.subtract_scale(s.acc1.Row(r), s.acc1.Row(r), s.reduced.data(), c.inverse, c.inverse_quotient, q, n);
-    if (odd != nullptr) {
-      k.subtract(s.digit.data(), even.c1.Row(r), s.acc1.Row(r), q, n);
-      k.multiply(odd->c1.Row(r), s.digit.data(), keys.Shift(j, r), keys.ShiftQuotient(j, r), q, n);
-    }
-    k.add(even.c1.Row(r), even.c1.Row(r), s.acc1.Row(r), q, n);
-  }
 }
 
 }  // namespace
@@ -129,71 +174,78 @@ int ExpansionLevels(size_t count) { return count <= 1 ? 0 : static_cast<int>(std
 uint32_t ExpansionElement(size_t degree, int j) { return static_cast<uint32_t>(degree >> j) + 1; }
 
 absl::StatusOr<ExpansionKeys> ExpansionKeys::Prepare(const Context& context, const GaloisKeys& keys, int levels) {
+  if (context.data_rows() != 1 || context.key_rows() != 2) {
+    return FaultError(Fault::kPrimeCountOutOfRange, "expansion needs one data prime and a special prime");
+  }
+  const size_t n = context.degree();
   ExpansionKeys out;
   for (int j = 0; j < levels; ++j) {
-    const uint32_t element = ExpansionElement(context.degree(), j);
+    const uint32_t element = ExpansionElement(n, j);
     const KeySwitchKey* key = keys.Find(element);
     if (key == nullptr) {
       return FaultError(Fault::kMissingKey, absl::StrCat("no key for Galois element ", element));
     }
-    out.keys_.emplace_back(context, *key);
-    // X^(-2^j) = -X^(N - 2^j); rows alternate between values and quotients.
-    CoeffPoly shift(context.key_rows(), context.degree());
-    for (size_t r = 0; r < context.key_rows(); ++r) {
-      shift.Row(r)[context.degree() - (size_t{1} << j)] = context.modulus(r).value() - 1;
-    }
+    // Odd numbers below 2N form a group of exponent N/2 (or less), so the inverse is a power.
+    uint64_t inverse = 1;
+    for (size_t i = 1; i < n; ++i) inverse = inverse * element % (2 * n);
+    const Automorphism back(inverse, n);
+    Ciphertext digit = key->digits[0].value;
+    ExpandSeed(digit, context.parameters());
+    Level level{Automorphism(element, n), WithQuotients(context, back, digit, 0),
+                WithQuotients(context, back, digit, 1), EvalPoly(2 * context.key_rows(), n)};
+    // X^(-2^j) = -X^(N - 2^j).
+    CoeffPoly shift(context.key_rows(), n);
+    for (size_t r = 0; r < context.key_rows(); ++r) shift.Row(r)[n - (size_t{1} << j)] = context.modulus(r).value() - 1;
     const EvalPoly values = context.ToEval(std::move(shift));
-    EvalPoly both(2 * context.key_rows(), context.degree());
     for (size_t r = 0; r < context.key_rows(); ++r) {
-      for (size_t i = 0; i < context.degree(); ++i) {
-        both.Row(2 * r)[i] = values.Row(r)[i];
-        both.Row(2 * r + 1)[i] = context.ntt(r).Quotient(values.Row(r)[i]);
+      for (size_t i = 0; i < n; ++i) {
+        level.shift.Row(2 * r)[i] = values.Row(r)[i];
+        level.shift.Row(2 * r + 1)[i] = context.ntt(r).Quotient(values.Row(r)[i]);
       }
     }
-    out.shifts_.push_back(std::move(both));
+    out.levels_.push_back(std::move(level));
   }
   return out;
 }
 
 size_t ExpansionKeys::MemoryBytes() const {
   size_t bytes = 0;
-  for (const GaloisKey& key : keys_) bytes += key.MemoryBytes();
-  for (const EvalPoly& shift : shifts_) bytes += shift.words().size() * sizeof(uint64_t);
+  for (const Level& level : levels_) {
+    for (const EvalPoly* poly : {&level.key0, &level.key1, &level.shift}) {
+      bytes += poly->words().size() * sizeof(uint64_t);
+    }
+  }
   return bytes;
 }
 
 std::vector<EvalCiphertext> Expand(const Context& context, const CoeffCiphertext& query, const ExpansionKeys& keys,
                                    size_t count) {
   const size_t n = context.degree();
-  const size_t rows = context.data_rows();
-  const size_t all_rows = context.key_rows();
   const int levels = ExpansionLevels(count);
   std::vector<EvalCiphertext> out(count);
   if (levels == 0) {
     out[0] = ToEval(context, query);
     return out;
   }
+  Expander expander(context, keys);
   std::vector<Node> nodes(size_t{1} << (levels - 1));
+  nodes[0] = {{2, n}, query.c1, context.ToEval(query.c1)};
   const EvalPoly c0 = context.ToEval(query.c0);
-  nodes[0] = {{all_rows, n}, query.c1};
-  for (size_t r = 0; r < rows; ++r) {
-    const Modulus& q = context.modulus(r);
-    const ShoupWord special = q.Shoup(q.Reduce(context.modulus(all_rows - 1).value()));
-    for (size_t i = 0; i < n; ++i) nodes[0].c0.Row(r)[i] = q.Mul(c0.Row(r)[i], special);
-  }
-  KeySwitchScratch scratch(context);
-  Node temporary{{all_rows, n}, {rows, n}};
+  const Modulus& q = context.modulus(kData);
+  const ShoupWord special = q.Shoup(q.Reduce(context.modulus(kSpecial).value()));
+  for (size_t i = 0; i < n; ++i) nodes[0].c0.Row(kData)[i] = q.Mul(c0.Row(kData)[i], special);
   for (int j = 0; j + 1 < levels; ++j) {
     const size_t width = size_t{1} << j;
     // Every node below 2^(levels-1) has at least its even descendant among the results.
     for (size_t a = 0; a < width; ++a) {
-      nodes[a + width] = {{all_rows, n}, {rows, n}};
-      Double(context, keys, j, nodes[a], nodes[a + width], scratch, temporary);
+      nodes[a + width] = expander.NewNode();
+      expander.Double(j, nodes[a], nodes[a + width]);
     }
   }
   for (size_t a = 0; a < nodes.size(); ++a) {
     EvalCiphertext* odd = a + nodes.size() < count ? &out[a + nodes.size()] : nullptr;
-    DoubleLast(context, keys, levels - 1, std::move(nodes[a]), out[a], odd, scratch, temporary);
+    expander.DoubleLast(levels - 1, nodes[a], out[a], odd);
+    nodes[a] = {};
   }
   return out;
 }

@@ -17,27 +17,31 @@ int ExpansionLevels(size_t count);
 // The Galois element of doubling j: N / 2^j + 1.
 uint32_t ExpansionElement(size_t degree, int j);
 
-// The keys of the doublings, prepared for computation. Immutable, thread safe; ~260 kB per key at N = 4096 with two
-// primes.
+// The keys of the doublings, prepared for computation. Immutable, thread safe; ~400 kB per doubling at N = 4096.
 class ExpansionKeys {
  public:
-  // Needs keys for the elements of doublings 0 … levels-1 (kMissingKey otherwise). levels <= log2 N.
+  // The context must have one data prime and a special prime (kPrimeCountOutOfRange otherwise). Needs keys for the
+  // elements of doublings 0 … levels-1 (kMissingKey otherwise). 0 <= levels <= log2 N.
   static absl::StatusOr<ExpansionKeys> Prepare(const Context& context, const GaloisKeys& keys, int levels);
 
-  int levels() const { return static_cast<int>(keys_.size()); }
-  const GaloisKey& key(int j) const { return keys_[static_cast<size_t>(j)]; }
-  // Transform values of X^(-2^j) at key row `row`, and their quotients.
-  const uint64_t* Shift(int j, size_t row) const { return shifts_[static_cast<size_t>(j)].Row(2 * row); }
-  const uint64_t* ShiftQuotient(int j, size_t row) const { return shifts_[static_cast<size_t>(j)].Row(2 * row + 1); }
+  int levels() const { return static_cast<int>(levels_.size()); }
   size_t MemoryBytes() const;
 
+  // One doubling: its automorphism sigma, the key under the inverse of sigma (so that sigma is applied once, to the
+  // result, instead of to every digit), and X^(-2^j). Rows of transform values alternate with rows of quotients: data
+  // prime, then special prime.
+  struct Level {
+    Automorphism automorphism;
+    EvalPoly key0, key1, shift;
+  };
+  const Level& level(int j) const { return levels_[static_cast<size_t>(j)]; }
+
  private:
-  std::vector<GaloisKey> keys_;
-  std::vector<EvalPoly> shifts_;
+  std::vector<Level> levels_;
 };
 
-// The first `count` ciphertexts, in transform form. Cost: at most 2^levels - 1 key switches and six transforms each,
-// plus one transform a result. Needs count >= 1 and ExpansionLevels(count) <= keys.levels().
+// The first `count` ciphertexts, in transform form. Cost: 2^levels - 1 key switches of four transforms each, and three
+// transforms more for every two results. Needs count >= 1 and ExpansionLevels(count) <= keys.levels().
 std::vector<EvalCiphertext> Expand(const Context& context, const CoeffCiphertext& query, const ExpansionKeys& keys,
                                    size_t count);
 

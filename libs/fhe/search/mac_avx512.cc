@@ -20,8 +20,6 @@ struct Lanes {
 
 }  // namespace
 
-void MacAvx512(const uint64_t* database, const uint64_t* query, size_t dimensions, uint64_t* low, uint64_t* high) {
-  MacSplit<Lanes>(database, query, dimensions, low, high);
-}
+const MacKernels kMacAvx512 = {&MacSplit<Lanes>::Accumulate, &MacReduceScalar};
 
 }  // namespace alcove::fhe

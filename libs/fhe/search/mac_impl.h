@@ -1,103 +1,154 @@
-// The scoring loop for vectors of 32-bit multipliers: words below 2^50 split into 25-bit halves, so that all four
-// partial products stay below 2^50 and 2^11 of them add up without overflow (the two middle ones share an accumulator:
-// 2^62). V is private to the including file.
+// The scoring loops over a vector policy V, which is private to the including file.
 #pragma once
 
 #include "libs/fhe/search/mac.h"
 
 namespace alcove::fhe {
 
+// For vectors of 32-bit multipliers: words below 2^50 split into 25-bit halves, so that all four partial products stay
+// below 2^50 and 2^11 of them add up without overflow (the two middle ones share an accumulator: 2^62).
 template <class V>
-[[gnu::always_inline]] inline void MacSplit(const uint64_t* database, const uint64_t* query, size_t dimensions,
-                                            uint64_t* low, uint64_t* high) {
+struct MacSplit {
   using T = typename V::type;
-  constexpr size_t L = V::kLanes;
-  const T mask = V::Set1((uint64_t{1} << 25) - 1);
-  // Two vectors at a time keep twelve accumulators in registers.
-  for (size_t at = 0; at < kTile; at += V::kVectors * L) {
-    T ll[2][V::kVectors], mid[2][V::kVectors], hh[2][V::kVectors];
-#pragma GCC unroll 2
-    for (size_t p = 0; p < 2; ++p) {
-#pragma GCC unroll 4
-      for (size_t v = 0; v < V::kVectors; ++v) ll[p][v] = mid[p][v] = hh[p][v] = V::Set1(0);
-    }
-    for (size_t d = 0; d < dimensions; ++d) {
-#pragma GCC unroll 4
-      for (size_t v = 0; v < V::kVectors; ++v) {
-        const T x = V::Load(database + d * kTile + at + v * L);
-        const T xl = V::And(x, mask);
-        const T xh = V::Right25(x);
-#pragma GCC unroll 2
-        for (size_t p = 0; p < 2; ++p) {
-          const T y = V::Load(query + (d * 2 + p) * kTile + at + v * L);
-          const T yl = V::And(y, mask);
-          const T yh = V::Right25(y);
-          ll[p][v] = V::Add(ll[p][v], V::Mul32(xl, yl));
-          mid[p][v] = V::Add(V::Add(mid[p][v], V::Mul32(xl, yh)), V::Mul32(xh, yl));
-          hh[p][v] = V::Add(hh[p][v], V::Mul32(xh, yh));
-        }
-      }
-    }
-#pragma GCC unroll 2
-    for (size_t p = 0; p < 2; ++p) {
-#pragma GCC unroll 4
-      for (size_t v = 0; v < V::kVectors; ++v) {
-        alignas(64) uint64_t a[L], b[L], c[L];
-        V::Store(a, ll[p][v]);
-        V::Store(b, mid[p][v]);
-        V::Store(c, hh[p][v]);
-        for (size_t i = 0; i < L; ++i) {
-          const unsigned __int128 sum =
-              a[i] + (static_cast<unsigned __int128>(b[i]) << 25) + (static_cast<unsigned __int128>(c[i]) << 50);
-          low[p * kTile + at + v * L + i] = static_cast<uint64_t>(sum);
-          high[p * kTile + at + v * L + i] = static_cast<uint64_t>(sum >> 64);
-        }
-      }
-    }
-  }
-}
+  static constexpr size_t L = V::kLanes;
 
-// The same with 52-bit fused multiply-adds: low and high halves of every product in accumulators of their own, 2^11
-// terms stay below 2^63. Four instructions for a vector of positions and both polynomials, beside one load of database
-// and two of query.
-template <class V>
-[[gnu::always_inline]] inline void Mac52(const uint64_t* database, const uint64_t* query, size_t dimensions,
-                                         uint64_t* low, uint64_t* high) {
-  using T = typename V::type;
-  constexpr size_t L = V::kLanes;
-  constexpr size_t kVectors = kTile / L;
-  T lo[2][kVectors], hi[2][kVectors];
-#pragma GCC unroll 2
-  for (size_t p = 0; p < 2; ++p) {
-#pragma GCC unroll 4
-    for (size_t v = 0; v < kVectors; ++v) lo[p][v] = hi[p][v] = V::Set1(0);
-  }
-  for (size_t d = 0; d < dimensions; ++d) {
-#pragma GCC unroll 4
-    for (size_t v = 0; v < kVectors; ++v) {
-      const T x = V::Load(database + d * kTile + v * L);
+  static void One(const uint64_t* database, const uint64_t* query, size_t terms, uint64_t* acc) {
+    const T mask = V::Set1((uint64_t{1} << 25) - 1);
+    for (size_t at = 0; at < kTile; at += V::kVectors * L) {
+      T ll[2][V::kVectors], mid[2][V::kVectors], hh[2][V::kVectors];
 #pragma GCC unroll 2
       for (size_t p = 0; p < 2; ++p) {
-        const T y = V::Load(query + (d * 2 + p) * kTile + v * L);
-        lo[p][v] = V::Madd52Low(lo[p][v], x, y);
-        hi[p][v] = V::Madd52High(hi[p][v], x, y);
-      }
-    }
-  }
-#pragma GCC unroll 2
-  for (size_t p = 0; p < 2; ++p) {
 #pragma GCC unroll 4
-    for (size_t v = 0; v < kVectors; ++v) {
-      alignas(64) uint64_t a[L], b[L];
-      V::Store(a, lo[p][v]);
-      V::Store(b, hi[p][v]);
-      for (size_t i = 0; i < L; ++i) {
-        const unsigned __int128 sum = a[i] + (static_cast<unsigned __int128>(b[i]) << 52);
-        low[p * kTile + v * L + i] = static_cast<uint64_t>(sum);
-        high[p * kTile + v * L + i] = static_cast<uint64_t>(sum >> 64);
+        for (size_t v = 0; v < V::kVectors; ++v) ll[p][v] = mid[p][v] = hh[p][v] = V::Set1(0);
+      }
+      for (size_t d = 0; d < terms; ++d) {
+#pragma GCC unroll 4
+        for (size_t v = 0; v < V::kVectors; ++v) {
+          const T x = V::Load(database + d * kTile + at + v * L);
+          const T xl = V::And(x, mask);
+          const T xh = V::Right25(x);
+#pragma GCC unroll 2
+          for (size_t p = 0; p < 2; ++p) {
+            const T y = V::Load(query + (d * 2 + p) * kTile + at + v * L);
+            const T yl = V::And(y, mask);
+            const T yh = V::Right25(y);
+            ll[p][v] = V::Add(ll[p][v], V::Mul32(xl, yl));
+            mid[p][v] = V::Add(V::Add(mid[p][v], V::Mul32(xl, yh)), V::Mul32(xh, yl));
+            hh[p][v] = V::Add(hh[p][v], V::Mul32(xh, yh));
+          }
+        }
+      }
+#pragma GCC unroll 2
+      for (size_t p = 0; p < 2; ++p) {
+#pragma GCC unroll 4
+        for (size_t v = 0; v < V::kVectors; ++v) {
+          alignas(64) uint64_t a[L], b[L], c[L];
+          V::Store(a, ll[p][v]);
+          V::Store(b, mid[p][v]);
+          V::Store(c, hh[p][v]);
+          uint64_t* low = acc + 2 * p * kTile + at + v * L;
+          uint64_t* high = low + kTile;
+          // ll + 2^25 mid + 2^50 hh as low + 2^52 high.
+          for (size_t i = 0; i < L; ++i) {
+            low[i] += a[i] + ((b[i] & ((uint64_t{1} << 27) - 1)) << 25) + ((c[i] & 3) << 50);
+            high[i] += (b[i] >> 27) + (c[i] >> 2);
+          }
+        }
       }
     }
   }
-}
+  static void Accumulate(const uint64_t* const* database, size_t blocks, const uint64_t* query, size_t terms,
+                         uint64_t* const* acc) {
+    for (size_t b = 0; b < blocks; ++b) One(database[b], query, terms, acc[b]);
+  }
+};
+
+// With 52-bit multiply-adds: low and high halves of every product in accumulators of their own, 2^11 terms stay below
+// 2^63.
+template <class V>
+struct Mac52 {
+  using T = typename V::type;
+  static constexpr size_t L = V::kLanes;
+  static constexpr size_t kVectors = kTile / L;
+
+  template <size_t kBlocks>
+  static void Some(const uint64_t* const* database, const uint64_t* query, size_t terms, uint64_t* const* acc) {
+    T lo[kBlocks][2][kVectors], hi[kBlocks][2][kVectors];
+#pragma GCC unroll 2
+    for (size_t b = 0; b < kBlocks; ++b) {
+#pragma GCC unroll 2
+      for (size_t p = 0; p < 2; ++p) {
+#pragma GCC unroll 2
+        for (size_t v = 0; v < kVectors; ++v) {
+          lo[b][p][v] = V::Load(acc[b] + 2 * p * kTile + v * L);
+          hi[b][p][v] = V::Load(acc[b] + (2 * p + 1) * kTile + v * L);
+        }
+      }
+    }
+    const uint64_t* first = database[0];
+    const uint64_t* second = database[kBlocks - 1];
+    for (size_t d = 0; d < terms; ++d) {
+      V::Prefetch(first + d * kTile);
+      if constexpr (kBlocks > 1) V::Prefetch(second + d * kTile);
+#pragma GCC unroll 2
+      for (size_t v = 0; v < kVectors; ++v) {
+        const T y0 = V::Load(query + (d * 2) * kTile + v * L);
+        const T y1 = V::Load(query + (d * 2 + 1) * kTile + v * L);
+        const T x0 = V::Load(first + d * kTile + v * L);
+        lo[0][0][v] = V::MaddLo(lo[0][0][v], x0, y0);
+        hi[0][0][v] = V::MaddHi(hi[0][0][v], x0, y0);
+        lo[0][1][v] = V::MaddLo(lo[0][1][v], x0, y1);
+        hi[0][1][v] = V::MaddHi(hi[0][1][v], x0, y1);
+        if constexpr (kBlocks > 1) {
+          const T x1 = V::Load(second + d * kTile + v * L);
+          lo[1][0][v] = V::MaddLo(lo[1][0][v], x1, y0);
+          hi[1][0][v] = V::MaddHi(hi[1][0][v], x1, y0);
+          lo[1][1][v] = V::MaddLo(lo[1][1][v], x1, y1);
+          hi[1][1][v] = V::MaddHi(hi[1][1][v], x1, y1);
+        }
+      }
+    }
+#pragma GCC unroll 2
+    for (size_t b = 0; b < kBlocks; ++b) {
+#pragma GCC unroll 2
+      for (size_t p = 0; p < 2; ++p) {
+#pragma GCC unroll 2
+        for (size_t v = 0; v < kVectors; ++v) {
+          V::Store(acc[b] + 2 * p * kTile + v * L, lo[b][p][v]);
+          V::Store(acc[b] + (2 * p + 1) * kTile + v * L, hi[b][p][v]);
+        }
+      }
+    }
+  }
+  static void Accumulate(const uint64_t* const* database, size_t blocks, const uint64_t* query, size_t terms,
+                         uint64_t* const* acc) {
+    if (blocks == 2) return Some<2>(database, query, terms, acc);
+    Some<1>(database, query, terms, acc);
+  }
+
+  // low + 2^52 high with both below 2^63 + 2^12, modulo q < 2^50: three words of 52, 52 and 12 bits, the upper two
+  // times powers of 2^52.
+  static void Reduce(const uint64_t* acc, const MacModulus& m, uint64_t* out0, uint64_t* out1) {
+    constexpr uint64_t kMask = (uint64_t{1} << 52) - 1;
+    const T mask = V::Set1(kMask), zero = V::Set1(0), q = V::Set1(m.q), minus_q = V::Set1(kMask + 1 - m.q);
+    const T r52 = V::Set1(m.r52), r52q = V::Set1(m.r52_quotient), r104 = V::Set1(m.r104);
+    const T r104q = V::Set1(m.r104_quotient), barrett = V::Set1(m.barrett);
+    const auto below = [&](T x) { return V::Min(x, V::Sub(x, q)); };
+    const auto product = [&](T x, T w, T wq) {
+      const T estimate = V::MaddHi(zero, x, wq);
+      return below(V::And(V::MaddLo(V::MaddLo(zero, x, w), estimate, minus_q), mask));
+    };
+    for (size_t p = 0; p < 2; ++p) {
+      for (size_t v = 0; v < kTile; v += L) {
+        const T lo = V::Load(acc + 2 * p * kTile + v);
+        const T hi = V::Add(V::Load(acc + (2 * p + 1) * kTile + v), V::Right52(lo));
+        const T low = V::MaddLo(lo, V::MaddHi(zero, lo, barrett), minus_q);
+        const T a = V::Add(below(V::And(low, mask)), product(hi, r52, r52q));
+        const T sum = V::Add(below(a), product(V::Right52(hi), r104, r104q));
+        V::Store((p == 0 ? out0 : out1) + v, below(sum));
+      }
+    }
+  }
+};
 
 }  // namespace alcove::fhe

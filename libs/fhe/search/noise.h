@@ -6,6 +6,7 @@
 #include <cstddef>
 
 #include "libs/fhe/params/parameters.h"
+#include "libs/fhe/search/layout.h"
 
 namespace alcove::fhe {
 
@@ -19,5 +20,19 @@ struct SearchNoise {
 // rows each have sum of squares at most `row_energy` (unit vectors quantised with scale S: S^2; anything in int8: 127^2
 // dimensions). BFV with one data prime.
 SearchNoise BoundSearchNoise(const EncryptionParameters& parameters, size_t dimensions, double row_energy);
+// The same for any layout: fewer doublings and fewer rows a block make less noise.
+SearchNoise BoundSearchNoise(const EncryptionParameters& parameters, const Layout& layout, double row_energy);
+
+// The failure probability this library promises a reply stays under.
+inline constexpr double kMaxFailureLog2 = -64;
+
+// Low bits that TrimReply may round away, adding at most a quarter to the noise's variance and keeping the failure
+// probability under 2^kMaxFailureLog2; zero when there is no room.
+struct TrimBits {
+  int first = 0;
+  int second = 0;
+  double failure_log2 = 0;  // with those bits gone
+};
+TrimBits FreeReplyBits(const EncryptionParameters& parameters, const Layout& layout, double row_energy);
 
 }  // namespace alcove::fhe

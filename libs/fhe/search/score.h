@@ -3,7 +3,6 @@
 
 #include <vector>
 
-#include <absl/functional/function_ref.h>
 #include <absl/status/status.h>
 #include <absl/types/span.h>
 
@@ -15,26 +14,57 @@ namespace alcove::fhe {
 // An expanded query, laid out for the scoring loop. Immutable, thread safe.
 class ScoringQuery {
  public:
-  // One ciphertext per dimension, from Expand(). The context must suit Block::Encode.
+  // One ciphertext per polynomial of the layout, from Expand(). The context must suit Block::Encode.
   ScoringQuery(const Context& context, absl::Span<const EvalCiphertext> expanded);
-  size_t dimensions() const { return dimensions_; }
-  const uint64_t* Tile(size_t tile) const { return words_.data() + tile * dimensions_ * 2 * kTile; }
+  size_t polynomials() const { return polynomials_; }
+  size_t dimensions() const { return polynomials_; }
+  size_t MemoryBytes() const { return words_.size() * sizeof(uint64_t); }
+  const uint64_t* Tile(size_t tile) const { return words_.data() + tile * polynomials_ * 2 * kTile; }
 
  private:
-  size_t dimensions_;
+  size_t polynomials_;
   Words words_;
 };
 
-// The ciphertext whose coefficient r is sum_d query_d * row_r[d], for each block, in order. Blocks must have the
-// query's dimensions. Limit: the database is read once, 8 N dimensions bytes a block. `mac` is for tests and
-// benchmarks.
-std::vector<CoeffCiphertext> Score(const Context& context, const ScoringQuery& query,
-                                   absl::Span<const Block* const> blocks, MacFn mac = BestMac());
+// One pass of several queries over several blocks, in pieces that may run on different threads: call Run for disjoint
+// ranges that cover [0, tiles()), concurrently if wanted, then Finish for each result, concurrently if wanted. To
+// stream replies, make one job per group of blocks. Everything given to the constructor must outlive the job; blocks
+// must have the queries' number of polynomials.
+//
+// Limits: the database streams by once for all queries, 8 N bytes a polynomial and block; arithmetic is N/8 * 4
+// multiply-adds a polynomial, block and query.
+class ScoringJob {
+ public:
+  ScoringJob(const Context& context, absl::Span<const ScoringQuery* const> queries,
+             absl::Span<const Block* const> blocks, const MacKernels& mac = BestMac());
+  size_t tiles() const { return context_->degree() / kTile; }
+  void Run(size_t begin, size_t end);
+  // The ciphertext whose coefficient layout.Position(r) is 2^levels * sum_d query_d row_r[d] when the query's
+  // coefficients were the plain numbers, and the sum itself when they were divided by 2^levels (client/query.h). Once a
+  // pair.
+  CoeffCiphertext Finish(size_t query, size_t block);
 
-// The same for several queries of equal dimensions at once, out[query][block]: the database streams by once for all of
-// them, so each query beyond the first costs arithmetic only.
+ private:
+  const Context* context_;
+  std::vector<const ScoringQuery*> queries_;
+  std::vector<const Block*> blocks_;
+  const MacKernels* mac_;
+  MacModulus modulus_;
+  std::vector<EvalCiphertext> sums_;  // [query][block]
+};
+
+// All of one query's replies, in the order of the blocks.
+std::vector<CoeffCiphertext> Score(const Context& context, const ScoringQuery& query,
+                                   absl::Span<const Block* const> blocks, const MacKernels& mac = BestMac());
+
+// out[query][block].
 std::vector<std::vector<CoeffCiphertext>> ScoreBatch(const Context& context,
                                                      absl::Span<const ScoringQuery* const> queries,
-                                                     absl::Span<const Block* const> blocks, MacFn mac = BestMac());
+                                                     absl::Span<const Block* const> blocks,
+                                                     const MacKernels& mac = BestMac());
+
+// Rounds the low bits of a reply away, so that it compresses to about a third: bits0 of every coefficient of the first
+// polynomial, bits1 of the second. Any SEAL client decrypts it. TrimBits (search/noise.h) says how many bits are free.
+void TrimReply(const Context& context, int bits0, int bits1, CoeffCiphertext& reply);
 
 }  // namespace alcove::fhe

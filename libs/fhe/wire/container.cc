@@ -1,6 +1,7 @@
 #include "libs/fhe/wire/container.h"
 
 #include <cstring>
+#include <utility>
 
 #include <absl/strings/str_cat.h>
 
@@ -39,7 +40,7 @@ absl::StatusOr<Header> ParseHeader(absl::string_view bytes) {
   return header;
 }
 
-void AppendHeader(std::string& out, SealVersion version, Compression compression, uint64_t size) {
+void PutHeader(char* to, SealVersion version, Compression compression, uint64_t size) {
   const char head[8] = {0x5E,
                         static_cast<char>(0xA1),
                         kHeaderBytes,
@@ -48,8 +49,13 @@ void AppendHeader(std::string& out, SealVersion version, Compression compression
                         static_cast<char>(compression),
                         0,
                         0};
-  out.append(head, sizeof head);
-  out.append(reinterpret_cast<const char*>(&size), sizeof size);
+  std::memcpy(to, head, sizeof head);
+  std::memcpy(to + sizeof head, &size, sizeof size);
+}
+
+void AppendHeader(std::string& out, SealVersion version, Compression compression, uint64_t size) {
+  out.resize(out.size() + kHeaderBytes);
+  PutHeader(out.data() + out.size() - kHeaderBytes, version, compression, size);
 }
 
 }  // namespace
@@ -167,8 +173,14 @@ void MemberWriter::NestedHeader(uint64_t member_bytes) {
 }
 
 void MemberWriter::Nested(const MemberWriter& members) {
-  NestedHeader(members.out_.size());
-  out_ += members.out_;
+  NestedHeader(members.members().size());
+  out_.append(members.members().data(), members.members().size());
+}
+
+std::string SealObject(MemberWriter&& members, Compression compression) {
+  if (compression != Compression::kNone) return SealObject(std::as_const(members), compression);
+  PutHeader(members.out_.data(), members.version_, compression, members.out_.size());
+  return std::move(members.out_);
 }
 
 std::string SealObject(const MemberWriter& members, Compression compression) {

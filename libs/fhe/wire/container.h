@@ -94,7 +94,7 @@ absl::StatusOr<OpenedObject> OpenObject(absl::string_view bytes, size_t max_memb
 // Appends little-endian members to a string.
 class MemberWriter {
  public:
-  explicit MemberWriter(SealVersion version) : version_(version) {}
+  explicit MemberWriter(SealVersion version) : version_(version), out_(kHeaderBytes, 0) {}
   void U8(uint8_t v) { out_.push_back(static_cast<char>(v)); }
   void U64(uint64_t v) { out_.append(reinterpret_cast<const char*>(&v), sizeof v); }
   void F64(double v) { out_.append(reinterpret_cast<const char*>(&v), sizeof v); }
@@ -105,15 +105,17 @@ class MemberWriter {
   // The nested header alone, for members of known size that follow.
   void NestedHeader(uint64_t member_bytes);
   SealVersion version() const { return version_; }
-  const std::string& members() const { return out_; }
-  void Reserve(size_t bytes) { out_.reserve(bytes); }
+  absl::string_view members() const { return absl::string_view(out_).substr(kHeaderBytes); }
+  void Reserve(size_t bytes) { out_.reserve(kHeaderBytes + bytes); }
 
  private:
+  friend std::string SealObject(MemberWriter&&, Compression);
   SealVersion version_;
-  std::string out_;
+  std::string out_;  // room for the outermost header, then the members
 };
 
 // The outermost object: header and members, compressed as asked (default levels, as SEAL does).
+std::string SealObject(MemberWriter&& members, Compression compression);
 std::string SealObject(const MemberWriter& members, Compression compression);
 
 }  // namespace alcove::fhe

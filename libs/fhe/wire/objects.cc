@@ -7,6 +7,7 @@
 
 #include "libs/fhe/fault.h"
 #include "libs/fhe/params/modulus.h"
+#include "libs/fhe/random/uniform.h"
 
 namespace alcove::fhe {
 namespace {
@@ -35,7 +36,8 @@ void WriteModulus(MemberWriter& out, uint64_t value) {
 }
 
 // Reads a DynArray whose count must be one of two allowed values; the words follow only if they really are there.
-std::vector<uint64_t> ReadWords(MemberReader& in, size_t count_a, size_t count_b) {
+// `room` words are reserved, if more.
+std::vector<uint64_t> ReadWords(MemberReader& in, size_t count_a, size_t count_b, size_t room = 0) {
   MemberReader nested = in.Nested();
   const uint64_t count = nested.U64();
   std::vector<uint64_t> words;
@@ -48,6 +50,7 @@ std::vector<uint64_t> ReadWords(MemberReader& in, size_t count_a, size_t count_b
     nested.Fail(FaultError(Fault::kTruncated, absl::StrCat(count, " words announced, fewer present")));
   }
   if (nested.ok()) {
+    words.reserve(std::max<size_t>(count, room));
     words.resize(count);
     nested.Words(absl::MakeSpan(words));
   }
@@ -66,8 +69,7 @@ absl::Status CheckRows(absl::Span<const uint64_t> words, const EncryptionParamet
   const size_t degree = p.degree;
   for (size_t row = 0; row * degree < words.size(); ++row) {
     const uint64_t q = p.primes[row % primes];
-    uint64_t largest = 0;
-    for (uint64_t w : words.subspan(row * degree, degree)) largest = std::max(largest, w);
+    const uint64_t largest = uniform::Best(50).largest(words.data() + row * degree, degree);
     if (largest >= q) {
       return FaultError(Fault::kResidueOutOfRange,
                         absl::StrCat("residue ", largest, " in row ", row, " is not below its prime ", q));
@@ -134,7 +136,8 @@ Ciphertext ReadCiphertextMembers(MemberReader& in, const EncryptionParameters& p
 
   const size_t row_words = c.primes * c.degree;
   const size_t full = c.polynomials * row_words;
-  c.words = ReadWords(in, full, c.polynomials == 2 ? row_words : full);
+  // Room for a seed's expansion from the start, once the words are known to be there.
+  c.words = ReadWords(in, full, c.polynomials == 2 ? row_words : full, full);
   if (!in.ok()) return c;
   if (c.words.size() == row_words) {
     MemberReader nested = in.Nested();
@@ -239,7 +242,7 @@ std::string WriteKeySwitchKeys(absl::Span<const KeySwitchKey> keys, const Encryp
     }
     ++next;
   }
-  return SealObject(out, format.compression);
+  return SealObject(std::move(out), format.compression);
 }
 
 }  // namespace
@@ -346,14 +349,14 @@ std::string WriteParameters(const EncryptionParameters& p, const WireFormat& for
   out.U64(p.primes.size());
   for (uint64_t prime : p.primes) WriteModulus(out, prime);
   WriteModulus(out, p.plain_modulus);
-  return SealObject(out, format.compression);
+  return SealObject(std::move(out), format.compression);
 }
 
 std::string WriteCiphertext(const Ciphertext& c, const WireFormat& format) {
   MemberWriter out(format.version);
   out.Reserve(CiphertextMembers(c.degree, c.primes, c.polynomials, c.seed.has_value()));
   WriteCiphertextMembers(out, c);
-  return SealObject(out, format.compression);
+  return SealObject(std::move(out), format.compression);
 }
 
 std::string WritePlaintext(const Plaintext& plain, const WireFormat& format) {
@@ -362,7 +365,7 @@ std::string WritePlaintext(const Plaintext& plain, const WireFormat& format) {
   out.U64(plain.words.size());
   out.F64(plain.scale);
   WriteWords(out, plain.words);
-  return SealObject(out, format.compression);
+  return SealObject(std::move(out), format.compression);
 }
 
 std::string WritePublicKey(const PublicKey& key, const WireFormat& format) {

@@ -1,0 +1,327 @@
+// The transform on 52-bit integer multiply-adds (AVX-512 IFMA), written once over a vector policy V so that a portable
+// emulation tests the same logic. For primes below 2^50.
+//
+// Arithmetic. Words count modulo 2^52 only: the multiply-adds read the low 52 bits of their factors, so what overflows
+// into the upper twelve bits is never seen and needs no masking until the last step. What must hold at every step is
+// that the *true* value of a word lies in [0, 2^52). With w' = floor(w 2^52 / q), the Shoup product
+//   t = w y - floor(w' y / 2^52) q   is in [0, q + q y / 2^52), so below 2q for any y < 2^52
+// (Harvey 2014, section 2), three multiply-adds with -q taken as 2^52 - q. With M = floor(2^52 / q), the Barrett step
+//   u = x - floor(M x / 2^52) q      is in [0, 2q)
+// takes two, and starting its estimate at -2 makes it u + 2q for nothing.
+//
+// Ranges. How many multiples of q fit below 2^52 decides how often a butterfly must reduce; kSlack says which schedule
+// a prime allows (Slack52). Bounds after each level, in multiples of q, forward (x' = x + t, y' = x - t + 2q):
+//   kTight  (q < 2^50, 4q fits):  level 1 from q to 3q; from then on x is reduced to 2q first, giving 4q.
+//   kRoomy  (q < 2^49, 8q fits):  3q, 5q, 7q; then by turns x reduced into [2q, 4q) with y' = x - t, giving 6q, and not
+//                                 reduced, giving 8q.
+//   kAmple  (q < 2^46, 64q fits): x starts with 2 l q added, for l levels, and never needs anything: at most 4 l q + q.
+// Inverse (x' = x + y, y' = (x - y + a multiple) w):
+//   kTight:  values below 2q; x + y < 4q reduced to 2q at every level.
+//   kRoomy:  2q, 4q (x' not reduced), then reduced to 2q, by turns.
+//   kAmple:  sums double: from 2q to 64q in five levels, then one reduces to 2q.
+#pragma once
+
+#include "libs/fhe/poly/kernels_impl.h"
+
+namespace alcove::fhe {
+
+enum Slack52 { kTight, kRoomy, kAmple };
+
+// V supplies: type; HasLog(l), whether degree 2^l is wanted; Load, Store, Set1, Add, Sub, And, Min (unsigned);
+// MaddLo(acc, a, b), MaddHi(acc, a, b); and for the levels inside 16 words (element i of the 16 is word i in memory):
+//   LoadFours(p, x, y)    x = elements 0-3 8-11, y = 4-7 12-15;       StoreFours the reverse
+//   FoursToTwos(x, y)     to x = 0 1 4 5 8 9 12 13, y = 2 3 6 7 …;    TwosToFours the reverse (the same permutation)
+//   TwosToOnes(x, y)      to x = even elements, y = odd elements;     OnesToTwos the reverse (the same permutation)
+//   LoadOnes(p, x, y), StoreOnes(p, x, y)
+//   Spread4(p)            words p[0] four times, p[1] four times;     Spread2(p) p[0] p[0] p[1] p[1] p[2] …
+template <class V, Slack52 kSlack>
+struct Ntt52 {
+  using T = typename V::type;
+  static constexpr size_t L = 8;
+  static constexpr uint64_t kMask = (uint64_t{1} << 52) - 1;
+
+  struct Constants {
+    T q, q2, minus_q, barrett, minus_two, mask, zero;
+  };
+  struct Twiddle {
+    T w, wq;
+  };
+  enum Mode { kPlain, kReduce, kReduceOffset, kCarry };
+
+  KERNEL_INLINE static Constants Set(const NttView& t) {
+    return {
+        V::Set1(t.q),   V::Set1(2 * t.q), V::Set1((kMask + 1) - t.q), V::Set1((kMask + 1) / t.q), V::Set1(~uint64_t{1}),
+        V::Set1(kMask), V::Set1(0)};
+  }
+  KERNEL_INLINE static Twiddle Broadcast(const uint64_t* w, const uint64_t* wq, size_t i) {
+    return {V::Set1(w[i]), V::Set1(wq[i])};
+  }
+  KERNEL_INLINE static T Product(T acc, T y, Twiddle w, const Constants& c) {
+    const T estimate = V::MaddHi(c.zero, y, w.wq);
+    return V::MaddLo(V::MaddLo(acc, y, w.w), estimate, c.minus_q);
+  }
+  KERNEL_INLINE static T Reduce(T x, const Constants& c) {
+    return V::MaddLo(x, V::MaddHi(c.zero, x, c.barrett), c.minus_q);
+  }
+  // Any true value below 2^52 to [0, q).
+  KERNEL_INLINE static T Canonical(T x, const Constants& c) {
+    const T r = V::And(Reduce(x, c), c.mask);
+    return V::Min(r, V::Sub(r, c.q));
+  }
+
+  // --- forward
+
+  static constexpr Mode ForwardMode(int level) {
+    if (kSlack == kAmple) return kCarry;
+    if (kSlack == kTight) return level == 0 ? kPlain : kReduce;
+    if (level < 3) return kPlain;
+    return (level - 3) % 2 == 0 ? kReduceOffset : kPlain;
+  }
+  template <Mode kMode>
+  KERNEL_INLINE static void Forward2(T& x, T& y, Twiddle w, const Constants& c) {
+    const T t = Product(c.zero, y, w, c);
+    if constexpr (kMode == kCarry) {
+      y = V::Sub(x, t);
+      x = V::Add(x, t);
+    } else if constexpr (kMode == kReduceOffset) {
+      const T u = V::MaddLo(x, V::MaddHi(c.minus_two, x, c.barrett), c.minus_q);
+      y = V::Sub(u, t);
+      x = V::Add(u, t);
+    } else {
+      const T u = kMode == kReduce ? Reduce(x, c) : x;
+      y = V::Sub(V::Add(u, c.q2), t);
+      x = V::Add(u, t);
+    }
+  }
+
+  // kLevels (1 … 3) levels from `kLevel` on, on 2^kLevels vectors `step` words apart; group i of 2^kLevel.
+  template <int kLevel, int kLevels>
+  KERNEL_INLINE static void ForwardStep(uint64_t* a, size_t step, const Twiddle* w, const Constants& c, T offset) {
+    constexpr int kCount = 1 << kLevels;
+    T x[kCount];
+#pragma GCC unroll 8
+    for (int k = 0; k < kCount; ++k) {
+      x[k] = V::Load(a + static_cast<size_t>(k) * step);
+      if (kSlack == kAmple && kLevel == 0 && k < kCount / 2) x[k] = V::Add(x[k], offset);
+    }
+    ForwardLevels<kLevel, kLevels, 0>(x, w, c);
+#pragma GCC unroll 8
+    for (int k = 0; k < kCount; ++k) V::Store(a + static_cast<size_t>(k) * step, x[k]);
+  }
+  template <int kLevel, int kLevels, int kDone>
+  KERNEL_INLINE static void ForwardLevels(T* x, const Twiddle* w, const Constants& c) {
+    if constexpr (kDone < kLevels) {
+      constexpr int kHalf = 1 << (kLevels - kDone - 1);
+      constexpr Mode kMode = ForwardMode(kLevel + kDone);
+#pragma GCC unroll 4
+      for (int g = 0; g < (1 << kDone); ++g) {
+#pragma GCC unroll 4
+        for (int k = 0; k < kHalf; ++k) {
+          Forward2<kMode>(x[g * 2 * kHalf + k], x[g * 2 * kHalf + kHalf + k], w[(1 << kDone) - 1 + g], c);
+        }
+      }
+      ForwardLevels<kLevel, kLevels, kDone + 1>(x, w, c);
+    }
+  }
+  template <int kLog, int kLevel, int kLevels>
+  static void ForwardPass(uint64_t* a, const NttView& t, const Constants& c, T offset) {
+    constexpr size_t kStep = size_t{1} << (kLog - kLevel - kLevels);
+    for (size_t i = 0; i < size_t{1} << kLevel; ++i) {
+      Twiddle w[7];
+      const size_t at = (size_t{1} << kLevel) + i;
+#pragma GCC unroll 3
+      for (int l = 0; l < kLevels; ++l) {
+#pragma GCC unroll 4
+        for (int g = 0; g < (1 << l); ++g) {
+          w[(1 << l) - 1 + g] = Broadcast(t.root, t.root_quotient, (at << l) + static_cast<size_t>(g));
+        }
+      }
+      uint64_t* group = a + i * (kStep << kLevels);
+      for (size_t j = 0; j < kStep; j += L) ForwardStep<kLevel, kLevels>(group + j, kStep, w, c, offset);
+    }
+  }
+  template <int kLog, int kLevel>
+  KERNEL_INLINE static void ForwardWide(uint64_t* a, const NttView& t, const Constants& c, T offset) {
+    constexpr int kLeft = kLog - 3 - kLevel;
+    if constexpr (kLeft > 0) {
+      constexpr int kNow = kLeft % 3 != 0 ? kLeft % 3 : 3;
+      ForwardPass<kLog, kLevel, kNow>(a, t, c, offset);
+      ForwardWide<kLog, kLevel + kNow>(a, t, c, offset);
+    }
+  }
+  template <int kLog>
+  static void ForwardLog(uint64_t* a, const NttView& t) {
+    const Constants c = Set(t);
+    ForwardWide<kLog, 0>(a, t, c, V::Set1(2 * kLog * t.q));
+    constexpr size_t kN = size_t{1} << kLog;
+    for (size_t block = 0; block < kN / 16; ++block) {
+      T x, y;
+      V::LoadFours(a + 16 * block, x, y);
+      const size_t at4 = kN / 8 + 2 * block, at2 = kN / 4 + 4 * block, at1 = kN / 2 + 8 * block;
+      Forward2<ForwardMode(kLog - 3)>(x, y, {V::Spread4(t.root + at4), V::Spread4(t.root_quotient + at4)}, c);
+      V::FoursToTwos(x, y);
+      Forward2<ForwardMode(kLog - 2)>(x, y, {V::Spread2(t.root + at2), V::Spread2(t.root_quotient + at2)}, c);
+      V::TwosToOnes(x, y);
+      Forward2<ForwardMode(kLog - 1)>(x, y, {V::Load(t.root + at1), V::Load(t.root_quotient + at1)}, c);
+      V::StoreOnes(a + 16 * block, Canonical(x, c), Canonical(y, c));
+    }
+  }
+
+  // --- inverse; level 0 is the one with halves of one word
+
+  // The bound before a level, in multiples of q, and whether the level reduces its sums.
+  static constexpr uint64_t InverseBound(int level) {
+    uint64_t bound = 2;
+    for (int l = 0; l < level; ++l) bound = InverseReduces(l, bound) ? 2 : 2 * bound;
+    return bound;
+  }
+  static constexpr bool InverseReduces(int, uint64_t bound) {
+    return 4 * bound > (kSlack == kTight ? 4 : kSlack == kRoomy ? 8 : 64);
+  }
+  template <int kLevel>
+  KERNEL_INLINE static void Inverse2(T& x, T& y, Twiddle w, const Constants& c, const T* multiple) {
+    constexpr uint64_t kBound = InverseBound(kLevel);
+    const T d = V::Add(V::Sub(x, y), multiple[kLevel]);
+    x = V::Add(x, y);
+    if constexpr (InverseReduces(kLevel, kBound)) x = Reduce(x, c);
+    y = Product(c.zero, d, w, c);
+  }
+  template <int kLevel, int kLevels, int kDone>
+  KERNEL_INLINE static void InverseLevels(T* x, const Twiddle* w, const Constants& c, const T* multiple) {
+    if constexpr (kDone < kLevels) {
+      constexpr int kHalf = 1 << kDone;
+      constexpr int kGroups = 1 << (kLevels - kDone - 1);
+#pragma GCC unroll 4
+      for (int g = 0; g < kGroups; ++g) {
+#pragma GCC unroll 4
+        for (int k = 0; k < kHalf; ++k) {
+          Inverse2<kLevel + kDone>(x[g * 2 * kHalf + k], x[g * 2 * kHalf + kHalf + k], w[kGroups - 1 + g], c, multiple);
+        }
+      }
+      InverseLevels<kLevel, kLevels, kDone + 1>(x, w, c, multiple);
+    }
+  }
+  // Levels kLevel … kLevel + kLevels - 1, none of them the last.
+  template <int kLog, int kLevel, int kLevels>
+  static void InversePass(uint64_t* a, const NttView& t, const Constants& c, const T* multiple) {
+    constexpr size_t kStep = size_t{1} << kLevel;
+    constexpr int kCount = 1 << kLevels;
+    constexpr size_t kGroups = size_t{1} << (kLog - kLevel - kLevels);
+    for (size_t i = 0; i < kGroups; ++i) {
+      Twiddle w[7];
+#pragma GCC unroll 3
+      for (int l = 0; l < kLevels; ++l) {
+#pragma GCC unroll 4
+        for (int g = 0; g < (1 << l); ++g) {
+          w[(1 << l) - 1 + g] = Broadcast(t.inverse, t.inverse_quotient, ((kGroups + i) << l) + static_cast<size_t>(g));
+        }
+      }
+      uint64_t* group = a + i * kStep * kCount;
+      for (size_t j = 0; j < kStep; j += L) {
+        T x[kCount];
+#pragma GCC unroll 8
+        for (int k = 0; k < kCount; ++k) x[k] = V::Load(group + j + static_cast<size_t>(k) * kStep);
+        InverseLevels<kLevel, kLevels, 0>(x, w, c, multiple);
+#pragma GCC unroll 8
+        for (int k = 0; k < kCount; ++k) V::Store(group + j + static_cast<size_t>(k) * kStep, x[k]);
+      }
+    }
+  }
+  // The last 1 … 3 levels in one pass; the very last also divides by n and gives canonical results.
+  template <int kLog, int kLevel, int kLevels>
+  static void InverseLast(uint64_t* a, const NttView& t, const Constants& c, const T* multiple) {
+    constexpr size_t kStep = size_t{1} << kLevel;
+    constexpr int kCount = 1 << kLevels;
+    Twiddle w[7];
+#pragma GCC unroll 3
+    for (int l = 0; l < kLevels; ++l) {
+#pragma GCC unroll 4
+      for (int g = 0; g < (1 << l); ++g) {
+        w[(1 << l) - 1 + g] = Broadcast(t.inverse, t.inverse_quotient, static_cast<size_t>((1 << l) + g));
+      }
+    }
+    const Twiddle scale = Broadcast(&t.scale, &t.scale_quotient, 0);
+    const Twiddle scaled_root = Broadcast(&t.scaled_root, &t.scaled_root_quotient, 0);
+    for (size_t j = 0; j < kStep; j += L) {
+      T x[kCount];
+#pragma GCC unroll 8
+      for (int k = 0; k < kCount; ++k) x[k] = V::Load(a + j + static_cast<size_t>(k) * kStep);
+      // Twiddles of the levels before the last sit one level further down the tree.
+      InverseLevelsBeforeLast<kLevel, kLevels, 0>(x, w, c, multiple);
+#pragma GCC unroll 4
+      for (int k = 0; k < kCount / 2; ++k) {
+        const T sum = V::Add(x[k], x[k + kCount / 2]);
+        const T difference = V::Add(V::Sub(x[k], x[k + kCount / 2]), multiple[kLog - 1]);
+        const T u = V::And(Product(c.zero, sum, scale, c), c.mask);
+        const T v = V::And(Product(c.zero, difference, scaled_root, c), c.mask);
+        V::Store(a + j + static_cast<size_t>(k) * kStep, V::Min(u, V::Sub(u, c.q)));
+        V::Store(a + j + static_cast<size_t>(k + kCount / 2) * kStep, V::Min(v, V::Sub(v, c.q)));
+      }
+    }
+  }
+  template <int kLevel, int kLevels, int kDone>
+  KERNEL_INLINE static void InverseLevelsBeforeLast(T* x, const Twiddle* w, const Constants& c, const T* multiple) {
+    if constexpr (kDone + 1 < kLevels) {
+      constexpr int kHalf = 1 << kDone;
+      constexpr int kGroups = 1 << (kLevels - kDone - 1);
+#pragma GCC unroll 4
+      for (int g = 0; g < kGroups; ++g) {
+#pragma GCC unroll 4
+        for (int k = 0; k < kHalf; ++k) {
+          Inverse2<kLevel + kDone>(x[g * 2 * kHalf + k], x[g * 2 * kHalf + kHalf + k], w[kGroups - 1 + g], c, multiple);
+        }
+      }
+      InverseLevelsBeforeLast<kLevel, kLevels, kDone + 1>(x, w, c, multiple);
+    }
+  }
+  template <int kLog, int kLevel>
+  KERNEL_INLINE static void InverseWide(uint64_t* a, const NttView& t, const Constants& c, const T* multiple) {
+    constexpr int kLeft = kLog - kLevel;
+    if constexpr (kLeft <= 3) {
+      InverseLast<kLog, kLevel, kLeft>(a, t, c, multiple);
+    } else {
+      constexpr int kNow = kLeft % 3 != 0 ? kLeft % 3 : 3;
+      InversePass<kLog, kLevel, kNow>(a, t, c, multiple);
+      InverseWide<kLog, kLevel + kNow>(a, t, c, multiple);
+    }
+  }
+  template <int kLog>
+  static void InverseLog(uint64_t* a, const NttView& t) {
+    const Constants c = Set(t);
+    T multiple[kLog];
+    for (int l = 0; l < kLog; ++l) multiple[l] = V::Set1(InverseBound(l) * t.q);
+    constexpr size_t kN = size_t{1} << kLog;
+    for (size_t block = 0; block < kN / 16; ++block) {
+      T x, y;
+      V::LoadOnes(a + 16 * block, x, y);
+      const size_t at4 = kN / 8 + 2 * block, at2 = kN / 4 + 4 * block, at1 = kN / 2 + 8 * block;
+      Inverse2<0>(x, y, {V::Load(t.inverse + at1), V::Load(t.inverse_quotient + at1)}, c, multiple);
+      V::OnesToTwos(x, y);
+      Inverse2<1>(x, y, {V::Spread2(t.inverse + at2), V::Spread2(t.inverse_quotient + at2)}, c, multiple);
+      V::TwosToFours(x, y);
+      Inverse2<2>(x, y, {V::Spread4(t.inverse + at4), V::Spread4(t.inverse_quotient + at4)}, c, multiple);
+      V::StoreFours(a + 16 * block, x, y);
+    }
+    InverseWide<kLog, 3>(a, t, c, multiple);
+  }
+
+  // Any power of two from 32 to 32768 that V says it is instantiated for.
+  static void Forward(uint64_t* a, const NttView& t) { ForwardFrom<5>(a, t); }
+  template <int kLog>
+  static void ForwardFrom(uint64_t* a, const NttView& t) {
+    if constexpr (V::HasLog(kLog)) {
+      if (t.n == size_t{1} << kLog) return ForwardLog<kLog>(a, t);
+    }
+    if constexpr (kLog < 15) ForwardFrom<kLog + 1>(a, t);
+  }
+  static void Inverse(uint64_t* a, const NttView& t) { InverseFrom<5>(a, t); }
+  template <int kLog>
+  static void InverseFrom(uint64_t* a, const NttView& t) {
+    if constexpr (V::HasLog(kLog)) {
+      if (t.n == size_t{1} << kLog) return InverseLog<kLog>(a, t);
+    }
+    if constexpr (kLog < 15) InverseFrom<kLog + 1>(a, t);
+  }
+};
+
+}  // namespace alcove::fhe

@@ -1,0 +1,33 @@
+#include "libs/fhe/random/uniform.h"
+
+#include <algorithm>
+
+#include "libs/fhe/poly/isa.h"
+
+namespace alcove::fhe::uniform {
+namespace {
+
+uint64_t Largest(const uint64_t* words, size_t n) {
+  uint64_t out = 0;
+  for (size_t i = 0; i < n; ++i) out = std::max(out, words[i]);
+  return out;
+}
+
+void Reduce(uint64_t* words, size_t n, const Divisor& d) {
+  for (size_t i = 0; i < n; ++i) {
+    // The estimate is at most one too small.
+    const uint64_t estimate = static_cast<uint64_t>((static_cast<unsigned __int128>(words[i]) * d.ratio) >> 64);
+    const uint64_t r = words[i] - estimate * d.q;
+    words[i] = r - (d.q & -static_cast<uint64_t>(r >= d.q));
+  }
+}
+
+}  // namespace
+
+const Kernels kScalar = {&Largest, &Reduce};
+
+const Kernels& Best(int bits) {
+  return BestIsa() == Isa::kAvx512Ifma && bits >= 13 && bits <= 50 ? kAvx512Ifma : kScalar;
+}
+
+}  // namespace alcove::fhe::uniform
