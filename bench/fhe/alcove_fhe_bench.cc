@@ -8,6 +8,7 @@
 #include <fstream>
 #include <functional>
 #include <iostream>
+#include <map>
 #include <memory>
 #include <random>
 #include <string>
@@ -19,13 +20,13 @@
 #include "libs/fhe/client/query.h"
 #include "libs/fhe/poly/isa.h"
 #include "libs/fhe/search/expand.h"
+#include "libs/fhe/search/noise.h"
 #include "libs/fhe/search/score.h"
 
 namespace alcove::fhe {
 namespace {
 
 constexpr size_t kDimensions = 384;
-constexpr size_t kRows = 4096;
 
 double ThreadMicroseconds() {
   timespec t;
@@ -58,7 +59,7 @@ std::shared_ptr<const Context> Make(std::vector<int> bits, uint64_t t) {
 // What the operations share, made on first use.
 struct Bench {
   std::shared_ptr<const Context> s50 = Make({50, 59}, 417793);
-  std::shared_ptr<const Context> q50 = Make({50, 50}, 65537);
+  std::shared_ptr<const Context> q50 = Make({50, 50}, 417793);
   std::shared_ptr<const Context> small = Make({36, 36, 37}, 1032193);
   std::mt19937_64 rng{7};
 
@@ -153,66 +154,107 @@ struct Bench {
     return Measure([&] { MultiplyPlainInPlace(*small, c, plain); }, 2000);
   }
 
-  // Query expansion plus scoring of `rows` rows; every score checked. Returns microseconds of the expansion and of one
-  // block.
-  void Search(const Context& context, double scale, size_t rows) {
-    const SecretKey secret = SecretKey::Generate(context);
-    std::vector<uint32_t> elements;
-    for (int j = 0; j < 9; ++j) elements.push_back(ExpansionElement(4096, j));
-    const GaloisKeys galois = MakeGaloisKeys(context, secret, elements);
-    const std::string key_bytes = WriteGaloisKeys(galois, context.parameters(), {{4, 1}, Compression::kZlib});
-    const ExpansionKeys keys = ExpansionKeys::Prepare(context, galois, 9).value();
-    const std::vector<int32_t> query = UnitRow(scale, 450);
-    const Ciphertext encrypted = EncryptSymmetric(context, secret, *EncodeQuery(context, query));
-    const std::string query_bytes = WriteCiphertext(encrypted, {{4, 1}, Compression::kZlib});
-
+  // What a search of one kind needs: rows of about unit length times the scale, a client, an encrypted query.
+  struct Party {
+    Party(Bench& bench, const Context& context, const Layout& layout, size_t rows)
+        : context(context), layout(layout), secret(SecretKey::Generate(context)), query(bench.UnitRow(450, 450)) {
+      std::vector<uint32_t> elements;
+      // A client makes the keys of all nine doublings once, whatever a collection's layout needs.
+      for (int j = 0; j < 9; ++j) elements.push_back(ExpansionElement(4096, j));
+      const GaloisKeys galois = MakeGaloisKeys(context, secret, elements);
+      key_bytes = WriteGaloisKeys(galois, context.parameters(), {{4, 1}, Compression::kZlib}).size();
+      keys = std::make_unique<ExpansionKeys>(ExpansionKeys::Prepare(context, galois, layout.levels()).value());
+      encrypted = EncryptSymmetric(context, secret, *EncodeQuery(context, query, layout));
+      query_bytes = WriteCiphertext(encrypted, {{4, 1}, Compression::kZlib}).size();
+      for (size_t begin = 0; begin < rows; begin += layout.rows_per_block()) {
+        const size_t count = std::min(layout.rows_per_block(), rows - begin);
+        std::vector<int8_t> values(count * kDimensions);
+        for (int8_t& v : values) {
+          const uint64_t r = bench.rng();
+          int sum = 0;
+          for (int b = 0; b < 8; ++b) sum += static_cast<int>((r >> (8 * b)) & 0xff);
+          v = static_cast<int8_t>((sum - 1020) / 10);  // deviation 21: length about 410
+        }
+        std::vector<int64_t> scores(count);
+        for (size_t r = 0; r < count; ++r) {
+          for (size_t d = 0; d < kDimensions; ++d) scores[r] += int64_t{values[r * kDimensions + d]} * query[d];
+        }
+        blocks.push_back(Block::Encode(context, layout, values, count).value());
+        want.push_back(std::move(scores));
+      }
+      for (const Block& block : blocks) pointers.push_back(&block);
+    }
+    std::unique_ptr<ScoringQuery> Expanded() const {
+      const CoeffCiphertext c = FromWire(context, encrypted).value();
+      return std::make_unique<ScoringQuery>(context, Expand(context, c, *keys, layout.polynomials()));
+    }
+    void Check(const std::vector<CoeffCiphertext>& replies) const {
+      Require(replies.size() == blocks.size(), "number of replies");
+      for (size_t b = 0; b < blocks.size(); ++b) {
+        const auto plain = Decrypt(context, secret, ToWire(context, replies[b]));
+        Require(DecodeScores(context, plain->coefficients, layout, want[b].size()) == want[b], "search scores");
+      }
+    }
+    const Context& context;
+    const Layout layout;
+    SecretKey secret;
+    std::vector<int32_t> query;
+    std::unique_ptr<ExpansionKeys> keys;
+    Ciphertext encrypted;
+    size_t key_bytes = 0, query_bytes = 0;
     std::vector<Block> blocks;
     std::vector<std::vector<int64_t>> want;
-    for (size_t begin = 0; begin < rows; begin += kRows) {
-      const size_t count = std::min(kRows, rows - begin);
-      std::vector<int8_t> values;
-      std::vector<int64_t> scores;
-      for (size_t r = 0; r < count; ++r) {
-        const auto row = UnitRow(scale, 127);
-        int64_t score = 0;
-        for (size_t d = 0; d < kDimensions; ++d) score += int64_t{row[d]} * query[d];
-        scores.push_back(score);
-        values.insert(values.end(), row.begin(), row.end());
-      }
-      blocks.push_back(Block::Encode(context, values, count, kDimensions).value());
-      want.push_back(scores);
-    }
     std::vector<const Block*> pointers;
-    for (const Block& block : blocks) pointers.push_back(&block);
+  };
 
-    std::unique_ptr<ScoringQuery> expanded;
-    const double expand_us = Measure(
-        [&] {
-          const CoeffCiphertext c = FromWire(context, encrypted).value();
-          expanded = std::make_unique<ScoringQuery>(context, Expand(context, c, keys, kDimensions));
-        },
-        5);
+  // A whole search of `rows` rows, from the query as read to the finished replies; every score checked.
+  void Search(const Context& context, size_t rows, size_t max_blocks) {
+    auto& party = parties[{&context, rows}];
+    if (party == nullptr) {
+      party = std::make_unique<Party>(*this, context, *Layout::ForRows(4096, kDimensions, rows, max_blocks), rows);
+    }
     std::vector<CoeffCiphertext> replies;
-    const double score_us = Measure([&] { replies = Score(context, *expanded, pointers); }, 5);
-    // Copies, so that eight queries take the cache of eight.
+    const double expand_us = Measure([&] { party->Expanded(); }, 9);
+    const double us = Measure([&] { replies = Score(context, *party->Expanded(), party->pointers); }, 9);
+    party->Check(replies);
+    const TrimBits bits = FreeReplyBits(context.parameters(), party->layout, 450.0 * 450.0);
+    size_t reply_bytes = 0;
+    for (CoeffCiphertext& reply : replies) {
+      TrimReply(context, bits.first, bits.second, reply);
+      reply_bytes += WriteCiphertext(ToWire(context, reply), {{4, 1}, Compression::kZlib}).size();
+    }
+    party->Check(replies);
+    std::printf(
+        "{\"us\": %.3f, \"expand_us\": %.3f, \"blocks\": %zu, \"fold\": %zu, \"query_bytes\": %zu, "
+        "\"key_bytes\": %zu, \"reply_bytes\": %zu, \"failure_log2\": %.0f}\n",
+        us, expand_us, party->blocks.size(), party->layout.fold(), party->query_bytes, party->key_bytes, reply_bytes,
+        BoundSearchNoise(context.parameters(), party->layout, 450.0 * 450.0).failure_log2);
+  }
+
+  // The same without folding, one query and eight at once (eight expansions, one pass).
+  void SearchLarge(const Context& context, size_t rows) {
+    auto& party = parties[{&context, rows}];
+    if (party == nullptr) {
+      party = std::make_unique<Party>(*this, context, *Layout::Full(4096, kDimensions), rows);
+    }
+    std::vector<CoeffCiphertext> replies;
+    std::unique_ptr<ScoringQuery> expanded;
+    const double expand_us = Measure([&] { expanded = party->Expanded(); }, 3);
+    const double us = expand_us + Measure([&] { replies = Score(context, *expanded, party->pointers); }, 3);
+    party->Check(replies);
     const std::vector<ScoringQuery> copies(8, *expanded);
     std::vector<const ScoringQuery*> eight;
     for (const ScoringQuery& copy : copies) eight.push_back(&copy);
-    const double batch_us = Measure([&] { ScoreBatch(context, eight, pointers); }, 3);
-    double reply_bytes = 0;
-    for (size_t b = 0; b < blocks.size(); ++b) {
-      const Ciphertext wire = ToWire(context, replies[b]);
-      reply_bytes += static_cast<double>(WriteCiphertext(wire, {}).size());
-      const auto plain = Decrypt(context, secret, wire);
-      Require(DecodeScores(context, plain->coefficients, want[b].size()) == want[b], "search scores");
-    }
-    std::printf(
-        "{\"us\": %.3f, \"expand_us\": %.3f, \"score_us\": %.3f, \"batch8_us\": %.3f, \"blocks\": %zu, "
-        "\"query_bytes\": %zu, "
-        "\"key_bytes\": %zu, \"reply_bytes\": %.0f}\n",
-        expand_us + score_us, expand_us, score_us, batch_us, blocks.size(), query_bytes.size(), key_bytes.size(),
-        reply_bytes);
+    std::vector<std::vector<CoeffCiphertext>> batch;
+    const double batch_us = expand_us + Measure([&] { batch = ScoreBatch(context, eight, party->pointers); }, 2) / 8;
+    for (const auto& one : batch) Require(one == replies, "batched scores");
+    size_t memory = 0;
+    for (const Block& block : party->blocks) memory += block.MemoryBytes();
+    std::printf("{\"us\": %.3f, \"expand_us\": %.3f, \"batch8_us\": %.3f, \"blocks\": %zu, \"memory_bytes\": %zu}\n",
+                us, expand_us, batch_us, party->blocks.size(), memory);
   }
+
+  std::map<std::pair<const Context*, size_t>, std::unique_ptr<Party>> parties;
 
   // A prompt of 1,024 x 768 numbers in 192 ciphertexts, serialised uncompressed: 95th percentile of `n` prompts.
   double Prompt() {
@@ -251,9 +293,11 @@ int main() {
     if (line == "isa") {
       std::printf("{\"isa\": \"%s\"}\n", std::string(alcove::fhe::IsaName(alcove::fhe::BestIsa())).c_str());
     } else if (line.rfind("search ", 0) == 0) {
-      bench.Search(*bench.s50, 450, std::stoul(line.substr(7)));
-    } else if (line.rfind("search_q50 ", 0) == 0) {
-      bench.Search(*bench.q50, 180, std::stoul(line.substr(11)));
+      bench.Search(*bench.q50, std::stoul(line.substr(7)), 16);
+    } else if (line.rfind("search_s50 ", 0) == 0) {
+      bench.Search(*bench.s50, std::stoul(line.substr(11)), 16);
+    } else if (line.rfind("search_large ", 0) == 0) {
+      bench.SearchLarge(*bench.q50, std::stoul(line.substr(13)));
     } else {
       const auto it =
           std::find_if(operations.begin(), operations.end(), [&](const auto& o) { return o.first == line; });
