@@ -10,13 +10,16 @@ def prepare(host, path, body, headers=()):
 
 
 class Connection:
+    """Opened with the first request: servers close connections that say nothing for long."""
+
     def __init__(self, host, port):
-        self.socket = socket.create_connection((host, port))
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.rest = b""
+        self.target, self.socket, self.rest = (host, port), None, b""
 
     def ask(self, request):
         """Sends one prepared request; returns the body of a 200 reply, else raises."""
+        if self.socket is None:
+            self.socket = socket.create_connection(self.target)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.sendall(request)
         data = self.rest
         while (end := data.find(b"\r\n\r\n")) < 0:
