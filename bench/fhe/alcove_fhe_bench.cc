@@ -13,9 +13,12 @@
 #include <random>
 #include <string>
 
+#include <fcntl.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "libs/fhe/bfv/encoder.h"
+#include "libs/fhe/bfv/multiply.h"
 #include "libs/fhe/client/client.h"
 #include "libs/fhe/client/query.h"
 #include "libs/fhe/poly/isa.h"
@@ -78,8 +81,8 @@ struct Bench {
     }
   }
 
-  double Ntt() {
-    const class Ntt& ntt = s50->ntt(0);
+  double Ntt(const Context& context) {
+    const class Ntt& ntt = context.ntt(0);
     Words a(4096);
     for (uint64_t& w : a) w = rng() % ntt.modulus().value();
     Words check = a;
@@ -101,7 +104,7 @@ struct Bench {
     std::vector<uint64_t> want(4096);
     Automorphism(3, 4096).ApplyCoeff(message.data(), want.data(), small->plain_modulus());
     Require(Decrypt(*small, secret, ToWire(*small, out))->coefficients == want, "rotate");
-    return Measure([&] { out = ApplyGalois(*small, *c, key, scratch); }, 300);
+    return Measure([&] { ApplyGalois(*small, *c, key, scratch, out); }, 300);
   }
 
   // Encrypts a full plaintext and writes the object to a file, zstd-compressed as the peer's interface does.
@@ -128,19 +131,48 @@ struct Bench {
     return Measure([&] { bytes = WriteCiphertext(EncryptSymmetric(*small, secret, message), {}); }, 300);
   }
 
-  // Reads a seeded ciphertext from a file and expands its seed.
+  // Reads a seeded ciphertext from an uncompressed file and expands its seed. The peer reads a file of the same kind.
   double LoadExpand() {
     const SecretKey secret = SecretKey::Generate(*small);
     const Ciphertext c = EncryptSymmetric(*small, secret, {1, 2, 3});
-    std::ofstream("/dev/shm/alcove-fhe-bench", std::ios::binary) << WriteCiphertext(c, {{4, 3}, Compression::kZstd});
-    return Measure(
+    std::ofstream("/dev/shm/alcove-fhe-bench", std::ios::binary) << WriteCiphertext(c, {{4, 3}, Compression::kNone});
+    std::string bytes;
+    Ciphertext out;
+    const double us = Measure(
         [&] {
-          std::ifstream in("/dev/shm/alcove-fhe-bench", std::ios::binary);
-          std::string bytes(std::istreambuf_iterator<char>(in), {});
-          auto read = ReadCiphertext(bytes, small->parameters());
-          ExpandSeed(read->object, small->parameters());
+          const int fd = open("/dev/shm/alcove-fhe-bench", O_RDONLY | O_CLOEXEC);
+          bytes.resize(CiphertextBytes(4096, 2, 2, true) + 1);
+          const ssize_t n = read(fd, bytes.data(), bytes.size());
+          close(fd);
+          auto loaded = ReadCiphertext(absl::string_view(bytes).substr(0, static_cast<size_t>(n)), small->parameters());
+          out = std::move(loaded->object);
+          ExpandSeed(out, small->parameters());
         },
         300);
+    Require(Decrypt(*small, secret, out)->coefficients[2] == 3, "load");
+    return us;
+  }
+
+  // Writes, for the peer to read, the parameters and an uncompressed seeded ciphertext.
+  void WriteForPeer(const std::string& folder) {
+    const SecretKey secret = SecretKey::Generate(*small);
+    std::ofstream(folder + "/seeded", std::ios::binary)
+        << WriteCiphertext(EncryptSymmetric(*small, secret, {1, 2, 3}), {{4, 3}, Compression::kNone});
+  }
+
+  double MultiplyRelinearise() {
+    const SecretKey secret = SecretKey::Generate(*small);
+    const auto a = FromWire(*small, EncryptSymmetric(*small, secret, {1, 2, 3}));
+    const auto b = FromWire(*small, EncryptSymmetric(*small, secret, {5, 7}));
+    const Multiplier multiplier = Multiplier::Create(small, small->data_rows()).value();
+    const SwitchKey key(*small, MakeRelinKeys(*small, secret).keys[0]);
+    KeySwitchScratch scratch(*small);
+    CoeffCiphertext out;
+    const double us = Measure([&] { out = Relinearise(*small, multiplier.Multiply(*a, *b), key, scratch); }, 60);
+    const auto got = Decrypt(*small, secret, ToWire(*small, out));
+    const std::vector<uint64_t> head(got->coefficients.begin(), got->coefficients.begin() + 5);
+    Require(head == std::vector<uint64_t>{5, 17, 29, 21, 0}, "multiply");
+    return us;
   }
 
   double MultiplyPlain() {
@@ -186,7 +218,7 @@ struct Bench {
     }
     std::unique_ptr<ScoringQuery> Expanded() const {
       const CoeffCiphertext c = FromWire(context, encrypted).value();
-      return std::make_unique<ScoringQuery>(context, Expand(context, c, *keys, layout.polynomials()));
+      return std::make_unique<ScoringQuery>(context, c, *keys, layout);
     }
     void Check(const std::vector<CoeffCiphertext>& replies) const {
       Require(replies.size() == blocks.size(), "number of replies");
@@ -281,17 +313,22 @@ int main() {
   using alcove::fhe::Bench;
   Bench bench;
   const std::vector<std::pair<std::string, std::function<double()>>> operations = {
-      {"ntt", [&] { return bench.Ntt(); }},
+      {"ntt", [&] { return bench.Ntt(*bench.q50); }},
       {"rotate", [&] { return bench.Rotate(); }},
       {"encrypt_save", [&] { return bench.EncryptSave(); }},
       {"encrypt", [&] { return bench.Encrypt(); }},
       {"load_expand", [&] { return bench.LoadExpand(); }},
       {"multiply_plain", [&] { return bench.MultiplyPlain(); }},
+      {"multiply_relinearise", [&] { return bench.MultiplyRelinearise(); }},
+      {"ntt_36", [&] { return bench.Ntt(*bench.small); }},
       {"prompt", [&] { return bench.Prompt(); }},
   };
   for (std::string line; std::getline(std::cin, line);) {
     if (line == "isa") {
       std::printf("{\"isa\": \"%s\"}\n", std::string(alcove::fhe::IsaName(alcove::fhe::BestIsa())).c_str());
+    } else if (line.rfind("write ", 0) == 0) {
+      bench.WriteForPeer(line.substr(6));
+      std::printf("{}\n");
     } else if (line.rfind("search ", 0) == 0) {
       bench.Search(*bench.q50, std::stoul(line.substr(7)), 16);
     } else if (line.rfind("search_s50 ", 0) == 0) {

@@ -6,8 +6,8 @@ namespace alcove::fhe {
 
 absl::StatusOr<std::shared_ptr<const Context>> Context::Create(const EncryptionParameters& parameters) {
   if (absl::Status s = Validate(parameters); !s.ok()) return s;
-  if (parameters.scheme != Scheme::kBfv) {
-    return FaultError(Fault::kUnknownScheme, "computation is implemented for BFV");
+  if (parameters.scheme != Scheme::kBfv && parameters.scheme != Scheme::kCkks) {
+    return FaultError(Fault::kUnknownScheme, "computation is implemented for BFV and CKKS");
   }
   if (parameters.plain_modulus >= uint64_t{1} << 31) {
     return FaultError(Fault::kPlainModulusOutOfRange, "computation is implemented for plain moduli below 2^31");
@@ -20,13 +20,14 @@ Context::Context(const EncryptionParameters& parameters)
       data_rows_(parameters.DataPrimes()),
       data_id_(parameters.DataId()),
       key_id_(parameters.KeyId()),
-      plain_modulus_(parameters.plain_modulus) {
+      plain_modulus_(parameters.scheme == Scheme::kBfv ? Modulus(parameters.plain_modulus) : Modulus()) {
   for (uint64_t prime : parameters.primes) ntts_.emplace_back(Modulus(prime), parameters.degree);
   const uint64_t special = parameters.primes.back();
-  const Modulus& t = plain_modulus_;
+  const bool bfv = parameters.scheme == Scheme::kBfv;
+  const Modulus t = bfv ? plain_modulus_ : Modulus(2);
   const auto ratio = [](uint64_t m) { return static_cast<uint64_t>((static_cast<unsigned __int128>(1) << 64) / m); };
   uint64_t rest = t.Reduce(1);
-  for (size_t j = 0; j < data_rows_; ++j) rest = t.Mul(rest, t.Reduce(modulus(j).value()));
+  for (size_t j = 0; j < data_rows_ && bfv; ++j) rest = t.Mul(rest, t.Reduce(modulus(j).value()));
   for (size_t j = 0; j < data_rows_; ++j) {
     const Modulus& q = modulus(j);
     SpecialConstants s;
@@ -37,16 +38,12 @@ Context::Context(const EncryptionParameters& parameters)
       s.ratio = ratio(q.value());
     }
     special_.push_back(s);
+    if (!bfv) continue;
     // Q = 0 mod q_j, so floor(Q/t) = (Q - Q mod t) / t = -(Q mod t) / t.
     const uint64_t delta = q.Mul(q.Neg(q.Reduce(rest)), q.Inverse(q.Reduce(t.value())));
     message_scale_.push_back({q.value(), t.value(), delta, q.ShoupQuotient(delta, 64),
                               q.bits() <= 50 ? q.ShoupQuotient(delta, 52) : 0, rest, t.ShoupQuotient(rest, 52),
                               ratio(t.value()), ratio(q.value())});
-    uint64_t others = 1;
-    for (size_t i = 0; i < data_rows_; ++i) {
-      if (i != j) others = q.Mul(others, q.Reduce(modulus(i).value()));
-    }
-    crt_inverse_.push_back(q.Inverse(others));
   }
 }
 

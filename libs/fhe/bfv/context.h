@@ -1,5 +1,5 @@
-// Everything precomputed from one validated BFV parameter set: transforms for each prime, the constants of key
-// switching and of the message scaling. Public values only. Immutable, thread safe; share it.
+// Everything precomputed from one validated BFV or CKKS parameter set: transforms for each prime, the constants of key
+// switching and of BFV's message scaling. Public values only. Immutable, thread safe; share it.
 #pragma once
 
 #include <memory>
@@ -15,7 +15,7 @@ namespace alcove::fhe {
 
 class Context {
  public:
-  // Errors: Validate()'s; kUnknownScheme for anything but BFV; kPlainModulusOutOfRange for t of 2^31 or more.
+  // Errors: Validate()'s; kUnknownScheme for BGV; kPlainModulusOutOfRange for t of 2^31 or more.
   static absl::StatusOr<std::shared_ptr<const Context>> Create(const EncryptionParameters& parameters);
 
   const EncryptionParameters& parameters() const { return parameters_; }
@@ -46,8 +46,6 @@ class Context {
 
   // How a message enters a ciphertext at a data row, for the product Q of the data primes.
   const MessageScale& message_scale(size_t row) const { return message_scale_[row]; }
-  // (Q/q_j)^-1 mod q_j.
-  uint64_t crt_inverse(size_t row) const { return crt_inverse_[row]; }
 
   // Row by row, in place. A poly has data_rows() or key_rows() rows.
   EvalPoly ToEval(CoeffPoly poly) const;
@@ -64,7 +62,6 @@ class Context {
   std::vector<Ntt> ntts_;
   std::vector<SpecialConstants> special_;
   std::vector<MessageScale> message_scale_;
-  std::vector<uint64_t> crt_inverse_;
 };
 
 }  // namespace alcove::fhe

@@ -10,6 +10,7 @@
 namespace alcove::fhe {
 
 absl::StatusOr<BatchEncoder> BatchEncoder::Create(const Context& context) {
+  if (context.parameters().scheme != Scheme::kBfv) return FaultError(Fault::kUnknownScheme, "not a BFV context");
   const uint64_t t = context.plain_modulus().value();
   if (!IsPrime(t) || t % (2 * context.degree()) != 1) {
     return FaultError(Fault::kPlainModulusOutOfRange,

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "libs/fhe/fault.h"
+#include "libs/fhe/random/uniform.h"
 
 namespace alcove::fhe {
 
@@ -25,19 +26,18 @@ absl::StatusOr<CoeffCiphertext> FromWire(const Context& context, const Ciphertex
 
 Ciphertext ToWire(const Context& context, const CoeffCiphertext& c) {
   Ciphertext wire;
-  wire.parms_id = context.data_id();
+  wire.parms_id = context.parameters().IdAt(c.c0.rows());
   wire.polynomials = 2;
   wire.degree = context.degree();
-  wire.primes = context.data_rows();
+  wire.primes = c.c0.rows();
   wire.words.assign(c.c0.words().begin(), c.c0.words().end());
   wire.words.insert(wire.words.end(), c.c1.words().begin(), c.c1.words().end());
   return wire;
 }
 
-GaloisKey::GaloisKey(const Context& context, const KeySwitchKey& key)
+SwitchKey::SwitchKey(const Context& context, const KeySwitchKey& key)
     : rows_(context.key_rows()),
       degree_(context.degree()),
-      automorphism_(2 * key.index + 1, context.degree()),
       words_(key.digits.size() * 2 * context.key_rows() * 2 * context.degree()) {
   for (size_t d = 0; d < key.digits.size(); ++d) {
     Ciphertext digit = key.digits[d].value;
@@ -55,10 +55,39 @@ GaloisKey::GaloisKey(const Context& context, const KeySwitchKey& key)
   }
 }
 
-void AccumulateKeySwitch(const Context& context, const CoeffPoly& d, const GaloisKey& key, KeySwitchScratch& s,
+namespace {
+
+// in modulo a prime of another row; both as integers, not centred.
+void CopyReduced(const Context& context, size_t from, size_t to, const uint64_t* in, uint64_t* out) {
+  const size_t n = context.degree();
+  const Modulus& q = context.modulus(to);
+  std::copy_n(in, n, out);
+  if (context.modulus(from).value() > q.value()) {
+    uniform::Best(q.bits()).reduce(
+        out, n,
+        {q.value(), q.bits(), static_cast<uint64_t>((static_cast<unsigned __int128>(1) << 64) / q.value()),
+         static_cast<uint64_t>((static_cast<unsigned __int128>(1) << (51 + q.bits())) / q.value())});
+  }
+}
+
+// Coefficients of row `from`, taken centred, modulo the prime of row `to`.
+void CentredReduce(const Context& context, size_t from, size_t to, const uint64_t* in, uint64_t* out) {
+  const uint64_t p = context.modulus(from).value();
+  const uint64_t q = context.modulus(to).value();
+  // The table of the larger prime suits both.
+  const Kernels& k = context.ntt(context.modulus(from).bits() > context.modulus(to).bits() ? from : to).kernels();
+  k.centred_reduce(out, in, p, p / 2, q, static_cast<uint64_t>((static_cast<unsigned __int128>(1) << 64) / q),
+                   p / 2 % q, context.degree());
+}
+
+}  // namespace
+
+void AccumulateKeySwitch(const Context& context, const CoeffPoly& d, const SwitchKey& key, KeySwitchScratch& s,
                          const EvalPoly* known) {
   const size_t n = context.degree();
-  for (size_t row = 0; row < context.key_rows(); ++row) {
+  const size_t special = context.key_rows() - 1;
+  for (size_t at = 0; at <= d.rows(); ++at) {
+    const size_t row = at == d.rows() ? special : at;
     const Ntt& ntt = context.ntt(row);
     const uint64_t q = ntt.modulus().value();
     for (size_t digit = 0; digit < d.rows(); ++digit) {
@@ -66,12 +95,7 @@ void AccumulateKeySwitch(const Context& context, const CoeffPoly& d, const Galoi
       if (known != nullptr && digit == row) {
         values = known->Row(row);
       } else {
-        // Digits are taken as integers in [0, q_digit), not centred.
-        if (context.modulus(digit).value() > q) {
-          for (size_t i = 0; i < n; ++i) s.digit[i] = ntt.modulus().Reduce(d.Row(digit)[i]);
-        } else {
-          std::copy_n(d.Row(digit), n, s.digit.data());
-        }
+        CopyReduced(context, digit, row, d.Row(digit), s.digit.data());
         ntt.Forward(s.digit.data());
       }
       const auto accumulate = digit == 0 ? ntt.kernels().multiply : ntt.kernels().multiply_add;
@@ -81,46 +105,86 @@ void AccumulateKeySwitch(const Context& context, const CoeffPoly& d, const Galoi
   }
 }
 
-void ReduceSpecialRow(const Context& context, const EvalPoly& acc, size_t j, KeySwitchScratch& s) {
-  const Context::SpecialConstants& c = context.special(j);
-  const uint64_t p = context.modulus(context.key_rows() - 1).value();
-  context.WideKernels(j).centred_reduce(s.reduced.data(), acc.Row(context.key_rows() - 1), p, p / 2,
-                                        context.modulus(j).value(), c.ratio, c.half_mod_q, context.degree());
+void DivideBySpecial(const Context& context, EvalPoly& acc, size_t rows, KeySwitchScratch& s) {
+  const size_t special = context.key_rows() - 1;
+  context.ntt(special).Inverse(acc.Row(special));
+  for (size_t j = 0; j < rows; ++j) {
+    const Ntt& ntt = context.ntt(j);
+    const Context::SpecialConstants& c = context.special(j);
+    CentredReduce(context, special, j, acc.Row(special), s.reduced.data());
+    ntt.Inverse(acc.Row(j));
+    ntt.kernels().subtract_scale(acc.Row(j), acc.Row(j), s.reduced.data(), c.inverse, c.inverse_quotient,
+                                 ntt.modulus().value(), context.degree());
+  }
 }
+
+void DivideBySpecialEval(const Context& context, EvalPoly& acc, size_t rows, KeySwitchScratch& s) {
+  const size_t special = context.key_rows() - 1;
+  context.ntt(special).Inverse(acc.Row(special));
+  for (size_t j = 0; j < rows; ++j) {
+    const Ntt& ntt = context.ntt(j);
+    const Context::SpecialConstants& c = context.special(j);
+    CentredReduce(context, special, j, acc.Row(special), s.reduced.data());
+    ntt.Forward(s.reduced.data());
+    ntt.kernels().subtract_scale(acc.Row(j), acc.Row(j), s.reduced.data(), c.inverse, c.inverse_quotient,
+                                 ntt.modulus().value(), context.degree());
+  }
+}
+
+namespace {
+
+template <Form F>
+Poly<F> Drop(const Context& context, const Poly<F>& in) {
+  const size_t n = context.degree();
+  const size_t last = in.rows() - 1;
+  Words dropped(in.Row(last), in.Row(last) + n);
+  if constexpr (F == Form::kEval) context.ntt(last).Inverse(dropped.data());
+  Words reduced(n);
+  Poly<F> out(last, n);
+  for (size_t j = 0; j < last; ++j) {
+    const Ntt& ntt = context.ntt(j);
+    const Modulus& q = ntt.modulus();
+    CentredReduce(context, last, j, dropped.data(), reduced.data());
+    if constexpr (F == Form::kEval) ntt.Forward(reduced.data());
+    const uint64_t inverse = q.Inverse(q.Reduce(context.modulus(last).value()));
+    ntt.kernels().subtract_scale(out.Row(j), in.Row(j), reduced.data(), inverse, ntt.Quotient(inverse), q.value(), n);
+  }
+  return out;
+}
+
+}  // namespace
+
+CoeffPoly DropLastPrime(const Context& context, const CoeffPoly& in) { return Drop(context, in); }
+EvalPoly DropLastPrimeEval(const Context& context, const EvalPoly& in) { return Drop(context, in); }
 
 CoeffCiphertext ApplyGalois(const Context& context, const CoeffCiphertext& in, const GaloisKey& key,
                             KeySwitchScratch& s) {
+  CoeffCiphertext out;
+  ApplyGalois(context, in, key, s, out);
+  return out;
+}
+
+void ApplyGalois(const Context& context, const CoeffCiphertext& in, const GaloisKey& key, KeySwitchScratch& s,
+                 CoeffCiphertext& out) {
   const size_t n = context.degree();
-  const size_t rows = context.data_rows();
-  CoeffCiphertext out{{rows, n}, {rows, n}};
+  const size_t rows = in.c0.rows();
+  if (out.c0.rows() != rows || out.c1.rows() != rows) out = {{rows, n}, {rows, n}};
   for (size_t j = 0; j < rows; ++j) {
     key.automorphism().ApplyCoeff(in.c0.Row(j), out.c0.Row(j), context.modulus(j));
     key.automorphism().ApplyCoeff(in.c1.Row(j), out.c1.Row(j), context.modulus(j));
   }
   AccumulateKeySwitch(context, out.c1, key, s);
-  const size_t special = context.key_rows() - 1;
-  for (EvalPoly* acc : {&s.acc0, &s.acc1}) {
-    context.ntt(special).Inverse(acc->Row(special));
-    for (size_t j = 0; j < rows; ++j) {
-      const Ntt& ntt = context.ntt(j);
-      ReduceSpecialRow(context, *acc, j, s);
-      ntt.Inverse(acc->Row(j));
-      const Context::SpecialConstants& c = context.special(j);
-      const uint64_t q = ntt.modulus().value();
-      if (acc == &s.acc0) {
-        ntt.kernels().subtract_scale(acc->Row(j), acc->Row(j), s.reduced.data(), c.inverse, c.inverse_quotient, q, n);
-        ntt.kernels().add(out.c0.Row(j), out.c0.Row(j), acc->Row(j), q, n);
-      } else {
-        ntt.kernels().subtract_scale(out.c1.Row(j), acc->Row(j), s.reduced.data(), c.inverse, c.inverse_quotient, q, n);
-      }
-    }
+  DivideBySpecial(context, s.acc0, rows, s);
+  DivideBySpecial(context, s.acc1, rows, s);
+  for (size_t j = 0; j < rows; ++j) {
+    context.ntt(j).kernels().add(out.c0.Row(j), out.c0.Row(j), s.acc0.Row(j), context.modulus(j).value(), n);
+    std::copy_n(s.acc1.Row(j), n, out.c1.Row(j));
   }
-  return out;
 }
 
 CoeffCiphertext Add(const Context& context, const CoeffCiphertext& a, const CoeffCiphertext& b) {
   CoeffCiphertext out = a;
-  for (size_t j = 0; j < context.data_rows(); ++j) {
+  for (size_t j = 0; j < a.c0.rows(); ++j) {
     const Ntt& ntt = context.ntt(j);
     ntt.kernels().add(out.c0.Row(j), a.c0.Row(j), b.c0.Row(j), ntt.modulus().value(), context.degree());
     ntt.kernels().add(out.c1.Row(j), a.c1.Row(j), b.c1.Row(j), ntt.modulus().value(), context.degree());
@@ -130,12 +194,11 @@ CoeffCiphertext Add(const Context& context, const CoeffCiphertext& a, const Coef
 
 EvalCiphertext MultiplyPlain(const Context& context, const EvalCiphertext& c, const EvalPoly& plain) {
   EvalCiphertext out = c;
-  for (size_t j = 0; j < context.data_rows(); ++j) {
-    const Modulus& q = context.modulus(j);
-    for (size_t i = 0; i < context.degree(); ++i) {
-      out.c0.Row(j)[i] = q.Mul(c.c0.Row(j)[i], plain.Row(j)[i]);
-      out.c1.Row(j)[i] = q.Mul(c.c1.Row(j)[i], plain.Row(j)[i]);
-    }
+  for (size_t j = 0; j < c.c0.rows(); ++j) {
+    const Kernels& k = context.ntt(j).kernels();
+    const uint64_t q = context.modulus(j).value();
+    k.multiply_values(out.c0.Row(j), c.c0.Row(j), plain.Row(j), q, context.degree());
+    k.multiply_values(out.c1.Row(j), c.c1.Row(j), plain.Row(j), q, context.degree());
   }
   return out;
 }

@@ -26,14 +26,14 @@ using EvalCiphertext = RnsCiphertext<Form::kEval>;
 // From a ciphertext that was read under the context's parameters, with two polynomials at the data level in coefficient
 // form; expands its seed. FaultError for any other.
 absl::StatusOr<CoeffCiphertext> FromWire(const Context& context, const Ciphertext& wire);
+// At the level of the ciphertext's rows.
 Ciphertext ToWire(const Context& context, const CoeffCiphertext& ciphertext);
 
-// The keys of one Galois element, expanded and with Shoup quotients: 32 N k l bytes for l digits and k key rows.
-class GaloisKey {
+// The keys of one switching target, expanded and with Shoup quotients: 32 N k l bytes for l digits and k key rows.
+class SwitchKey {
  public:
   // `key` was read under the context's parameters.
-  GaloisKey(const Context& context, const KeySwitchKey& key);
-  const Automorphism& automorphism() const { return automorphism_; }
+  SwitchKey(const Context& context, const KeySwitchKey& key);
   size_t MemoryBytes() const { return words_.size() * sizeof(uint64_t); }
   // Residues of polynomial p (0 or 1) of a digit at a key row, and their quotients.
   const uint64_t* Value(size_t digit, size_t p, size_t row) const { return At(digit, p, row); }
@@ -44,8 +44,18 @@ class GaloisKey {
     return words_.data() + ((digit * 2 + p) * rows_ + row) * 2 * degree_;
   }
   size_t rows_, degree_;
-  Automorphism automorphism_;
   Words words_;
+};
+
+// The key of one Galois element, with its automorphism.
+class GaloisKey : public SwitchKey {
+ public:
+  GaloisKey(const Context& context, const KeySwitchKey& key)
+      : SwitchKey(context, key), automorphism_(2 * key.index + 1, context.degree()) {}
+  const Automorphism& automorphism() const { return automorphism_; }
+
+ private:
+  Automorphism automorphism_;
 };
 
 // Scratch memory of key switching, reusable from call to call; not thread safe.
@@ -59,17 +69,25 @@ struct KeySwitchScratch {
   EvalPoly acc0, acc1;
 };
 
-// Inner product of the digits of `d` (coefficients at the data level) with the key: acc0 and acc1 at all key rows.
-// `known`, if given, holds the transform values of d at the data rows and saves one transform a row.
-void AccumulateKeySwitch(const Context& context, const CoeffPoly& d, const GaloisKey& key, KeySwitchScratch& scratch,
+// Inner product of the digits of `d` (coefficients at its level, 1 … data_rows() rows) with the key: acc0 and acc1 at
+// the level's rows and, always as the last of key_rows(), the special prime's. `known`, if given, holds the transform
+// values of d and saves one transform a row.
+void AccumulateKeySwitch(const Context& context, const CoeffPoly& d, const SwitchKey& key, KeySwitchScratch& scratch,
                          const EvalPoly* known = nullptr);
-// Coefficients of the special row of `acc`, centred and reduced modulo data row j, to scratch.reduced; the special row
-// must hold coefficients already.
-void ReduceSpecialRow(const Context& context, const EvalPoly& acc, size_t j, KeySwitchScratch& scratch);
+// The end of key switching: the first `rows` rows of `acc`, divided by the special prime with rounding, become
+// coefficients, or stay transform values.
+void DivideBySpecial(const Context& context, EvalPoly& acc, size_t rows, KeySwitchScratch& scratch);
+void DivideBySpecialEval(const Context& context, EvalPoly& acc, size_t rows, KeySwitchScratch& scratch);
+// `in` divided by its last prime with rounding, at one row fewer; at least two rows.
+CoeffPoly DropLastPrime(const Context& context, const CoeffPoly& in);
+EvalPoly DropLastPrimeEval(const Context& context, const EvalPoly& in);
 
-// Applies X -> X^g and switches back to the original key.
+// Applies X -> X^g and switches back to the original key. The second form writes to `out`, which must not be `in`, and
+// reuses its memory.
 CoeffCiphertext ApplyGalois(const Context& context, const CoeffCiphertext& in, const GaloisKey& key,
                             KeySwitchScratch& scratch);
+void ApplyGalois(const Context& context, const CoeffCiphertext& in, const GaloisKey& key, KeySwitchScratch& scratch,
+                 CoeffCiphertext& out);
 
 CoeffCiphertext Add(const Context& context, const CoeffCiphertext& a, const CoeffCiphertext& b);
 

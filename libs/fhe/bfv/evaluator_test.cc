@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "libs/fhe/bfv/encoder.h"
+#include "libs/fhe/bfv/multiply.h"
 #include "libs/fhe/client/client.h"
 #include "libs/fhe/random/blake2b.h"
 #include "libs/fhe/testdata/fixtures.h"
@@ -133,6 +134,60 @@ TEST_P(RoundTripTest, ProductsAndSumsDecrypt) {
   const std::vector<uint64_t> head(result->coefficients.begin(), result->coefficients.begin() + 5);
   EXPECT_EQ(head, (std::vector<uint64_t>{12, t - 10, 4, t - 1, 0}));
   EXPECT_EQ(LiftSigned(context, weights), LiftPlaintext(context, {2, t - 1}));
+}
+
+TEST_P(RoundTripTest, PublicEncryptionsDecrypt) {
+  const Context& context = *GetParam()();
+  const SecretKey secret = SecretKey::Generate(context);
+  const auto key = ReadPublicKey(WritePublicKey(MakePublicKey(context, secret), {}), context.parameters());
+  ASSERT_TRUE(key.ok()) << key.status();
+  const std::vector<uint64_t> message = {1, 2, context.plain_modulus().value() - 1};
+  const auto result = Decrypt(context, secret, EncryptPublic(context, key->object, message));
+  const std::vector<uint64_t> head(result->coefficients.begin(), result->coefficients.begin() + 3);
+  EXPECT_EQ(head, message);
+  EXPECT_GT(result->noise_budget_bits, 10);
+}
+
+// Wide primes, narrow primes, and more than the machine word holds.
+TEST(MultiplyTest, ProductsDecryptAtEveryLevelAndAfterRelinearisation) {
+  for (const auto& [degree, bits, t] : {std::tuple<size_t, std::vector<int>, uint64_t>{4096, {36, 36, 37}, 1032193},
+                                        {8192, {43, 43, 44, 44, 44}, 1032193},
+                                        {8192, {60, 60, 60}, 65537}}) {
+    const auto context = *Context::Create({Scheme::kBfv, degree, *CreatePrimes(degree, bits), t});
+    const BatchEncoder encoder = *BatchEncoder::Create(*context);
+    const SecretKey secret = SecretKey::Generate(*context);
+    std::vector<uint64_t> a(degree), b(degree), want(degree);
+    for (size_t i = 0; i < degree; ++i) {
+      a[i] = (i * 7919 + 5) % t;
+      b[i] = t - 1 - i % 1000;
+      want[i] = context->plain_modulus().Mul(a[i], b[i]);
+    }
+    auto x = *FromWire(*context, EncryptSymmetric(*context, secret, encoder.Encode(a)));
+    auto y = *FromWire(*context, EncryptSymmetric(*context, secret, encoder.Encode(b)));
+    const auto keys = ReadRelinKeys(WriteRelinKeys(MakeRelinKeys(*context, secret), context->parameters(), {}),
+                                    context->parameters());
+    ASSERT_TRUE(keys.ok()) << keys.status();
+    const SwitchKey key(*context, keys->object.keys[0]);
+    KeySwitchScratch scratch(*context);
+    for (size_t rows = context->data_rows(); rows >= 2; --rows) {
+      const Multiplier multiplier = *Multiplier::Create(context, rows);
+      const CoeffProduct product = multiplier.Multiply(x, y);
+      Ciphertext three = ToWire(*context, CoeffCiphertext{product.c0, product.c1});
+      three.polynomials = 3;
+      three.words.insert(three.words.end(), product.c2.words().begin(), product.c2.words().end());
+      const auto unswitched = Decrypt(*context, secret, three);
+      ASSERT_TRUE(unswitched.ok());
+      EXPECT_EQ(encoder.Decode(unswitched->coefficients), want) << rows;
+      const CoeffCiphertext two = Relinearise(*context, product, key, scratch);
+      const auto result = Decrypt(*context, secret, ToWire(*context, two));
+      EXPECT_EQ(encoder.Decode(result->coefficients), want) << rows;
+      EXPECT_GT(result->noise_budget_bits, 0.5);
+      EXPECT_NEAR(result->noise_budget_bits, unswitched->noise_budget_bits, 1.5);
+      x = ModSwitchDown(*context, x);
+      y = ModSwitchDown(*context, y);
+      EXPECT_EQ(encoder.Decode(Decrypt(*context, secret, ToWire(*context, x))->coefficients), a);
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Parameters, RoundTripTest,

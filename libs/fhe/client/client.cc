@@ -4,7 +4,9 @@
 #include <cmath>
 
 #include "libs/fhe/bfv/evaluator.h"
+#include "libs/fhe/client/noise_poly.h"
 #include "libs/fhe/client/sampler.h"
+#include "libs/fhe/fault.h"
 #include "libs/fhe/poly/automorphism.h"
 
 namespace alcove::fhe {
@@ -12,77 +14,62 @@ namespace {
 
 using u128 = unsigned __int128;
 
-// Errors as residues of `rows` primes; the samples themselves are wiped.
-CoeffPoly ErrorPoly(const Context& context, size_t rows) {
-  std::vector<int8_t> e = SampleError(context.degree());
-  CoeffPoly out(rows, context.degree());
-  for (size_t j = 0; j < rows; ++j) {
-    context.ntt(j).kernels().lift(out.Row(j), e.data(), context.modulus(j).value(), context.degree());
+// The scaled message of at most N coefficients plus nothing else, row by row.
+CoeffPoly ScaledMessage(const Context& context, absl::Span<const uint64_t> coefficients) {
+  const size_t n = context.degree();
+  Words message(n);
+  std::copy_n(coefficients.begin(), std::min(n, coefficients.size()), message.begin());
+  CoeffPoly out(context.data_rows(), n);
+  for (size_t j = 0; j < out.rows(); ++j) {
+    context.ntt(j).kernels().scale_message(out.Row(j), message.data(), context.message_scale(j), n);
   }
-  Wipe(e.data(), e.size());
+  Wipe(message.data(), message.size() * sizeof(uint64_t));
   return out;
-}
-
-// -(a s + e) for transform values a.
-void MaskRow(const Context& context, size_t row, const uint64_t* a, const uint64_t* s, const uint64_t* e,
-             uint64_t* out) {
-  const Modulus& q = context.modulus(row);
-  for (size_t i = 0; i < context.degree(); ++i) out[i] = q.Neg(q.Add(q.Mul(a[i], s[i]), e[i]));
-}
-
-std::vector<Modulus> Primes(const Context& context, size_t rows) {
-  std::vector<Modulus> out;
-  for (size_t j = 0; j < rows; ++j) out.push_back(context.modulus(j));
-  return out;
-}
-
-template <Form F>
-void WipePoly(Poly<F>& poly) {
-  Wipe(poly.words().data(), poly.words().size() * sizeof(uint64_t));
 }
 
 }  // namespace
 
 GaloisKeys MakeGaloisKeys(const Context& context, const SecretKey& secret, absl::Span<const uint32_t> elements) {
-  const size_t n = context.degree();
-  const size_t rows = context.key_rows();
-  const uint64_t special = context.modulus(rows - 1).value();
   std::vector<uint32_t> sorted(elements.begin(), elements.end());
   std::sort(sorted.begin(), sorted.end());
   sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
   GaloisKeys out;
+  EvalPoly target(context.data_rows(), context.degree());
   for (uint32_t element : sorted) {
-    const Automorphism automorphism(element, n);
-    Words target(n);
-    KeySwitchKey key;
-    key.index = (element - 1) / 2;
-    for (size_t digit = 0; digit < context.data_rows(); ++digit) {
-      Ciphertext c;
-      c.parms_id = context.key_id();
-      c.ntt_form = true;
-      c.polynomials = 2;
-      c.degree = n;
-      c.primes = rows;
-      c.words.resize(rows * n);
-      c.seed = RandomSeed();
-      EvalPoly a(rows, n);
-      ExpandUniform(*c.seed, Primes(context, rows), n, a.words());
-      EvalPoly e = context.ToEval(ErrorPoly(context, rows));
-      for (size_t j = 0; j < rows; ++j) {
-        MaskRow(context, j, a.Row(j), secret.eval().Row(j), e.Row(j), c.Row(0, j).data());
-      }
-      const Modulus& q = context.modulus(digit);
-      const uint64_t factor = q.Reduce(special);
-      automorphism.ApplyEval(secret.eval().Row(digit), target.data());
-      uint64_t* row = c.Row(0, digit).data();
-      for (size_t i = 0; i < n; ++i) row[i] = q.Add(row[i], q.Mul(factor, target[i]));
-      WipePoly(e);
-      key.digits.push_back(PublicKey{std::move(c)});
-    }
-    Wipe(target.data(), target.size() * sizeof(uint64_t));
-    out.keys.push_back(std::move(key));
+    const Automorphism automorphism(element, context.degree());
+    for (size_t j = 0; j < target.rows(); ++j) automorphism.ApplyEval(secret.eval().Row(j), target.Row(j));
+    out.keys.push_back(MakeSwitchKey(context, secret, (element - 1) / 2, target));
   }
+  WipePoly(target);
   return out;
+}
+
+PublicKey MakePublicKey(const Context& context, const SecretKey& secret) {
+  return {EncryptZeroEval(context, secret, context.key_rows())};
+}
+
+RelinKeys MakeRelinKeys(const Context& context, const SecretKey& secret) {
+  EvalPoly square(context.data_rows(), context.degree());
+  for (size_t j = 0; j < square.rows(); ++j) {
+    const uint64_t* s = secret.eval().Row(j);
+    context.ntt(j).kernels().multiply_values(square.Row(j), s, s, context.modulus(j).value(), context.degree());
+  }
+  RelinKeys out;
+  out.keys.push_back(MakeSwitchKey(context, secret, 0, square));
+  WipePoly(square);
+  return out;
+}
+
+Ciphertext EncryptPublic(const Context& context, const PublicKey& key, absl::Span<const uint64_t> coefficients) {
+  EvalPair zero = EncryptZeroPublic(context, key, context.data_rows());
+  CoeffCiphertext c{context.ToCoeff(std::move(zero.c0)), context.ToCoeff(std::move(zero.c1))};
+  CoeffPoly message = ScaledMessage(context, coefficients);
+  for (size_t j = 0; j < c.c0.rows(); ++j) {
+    context.ntt(j).kernels().add(c.c0.Row(j), c.c0.Row(j), message.Row(j), context.modulus(j).value(),
+                                 context.degree());
+  }
+  WipePoly(message);
+  return ToWire(context, c);
 }
 
 Ciphertext EncryptSymmetric(const Context& context, const SecretKey& secret, absl::Span<const uint64_t> coefficients) {
@@ -104,47 +91,69 @@ Ciphertext EncryptSymmetric(const Context& context, const SecretKey& secret, abs
   }
   CoeffPoly as = context.ToCoeff(std::move(product));
   CoeffPoly e = ErrorPoly(context, rows);
-  Words message(n);
-  std::copy_n(coefficients.begin(), std::min(n, coefficients.size()), message.begin());
-  Words scaled(n);
+  CoeffPoly message = ScaledMessage(context, coefficients);
   for (size_t j = 0; j < rows; ++j) {
     const Kernels& k = context.ntt(j).kernels();
     const uint64_t q = context.modulus(j).value();
-    k.scale_message(scaled.data(), message.data(), context.message_scale(j), n);
-    k.subtract(scaled.data(), scaled.data(), as.Row(j), q, n);
-    k.subtract(scaled.data(), scaled.data(), e.Row(j), q, n);
-    std::copy(scaled.begin(), scaled.end(), c.Row(0, j).begin());
+    k.subtract(message.Row(j), message.Row(j), as.Row(j), q, n);
+    k.subtract(message.Row(j), message.Row(j), e.Row(j), q, n);
+    std::copy_n(message.Row(j), n, c.Row(0, j).begin());
   }
-  Wipe(message.data(), message.size() * sizeof(uint64_t));
   WipePoly(as);
   WipePoly(e);
   return c;
 }
 
 absl::StatusOr<Decrypted> Decrypt(const Context& context, const SecretKey& secret, const Ciphertext& ciphertext) {
-  auto c = FromWire(context, ciphertext);
-  if (!c.ok()) return c.status();
-  const size_t n = context.degree();
-  EvalPoly c1 = context.ToEval(std::move(c->c1));
-  for (size_t j = 0; j < context.data_rows(); ++j) {
-    const Modulus& q = context.modulus(j);
-    for (size_t i = 0; i < n; ++i) c1.Row(j)[i] = q.Mul(c1.Row(j)[i], secret.eval().Row(j)[i]);
+  const size_t rows = context.parameters().PrimesAt(ciphertext.parms_id);
+  if (context.parameters().scheme != Scheme::kBfv) return FaultError(Fault::kUnknownScheme, "not a BFV context");
+  if (rows == 0) return FaultError(Fault::kParmsIdMismatch, "not a level of these parameters");
+  if (rows > context.data_rows()) return FaultError(Fault::kWrongLevel, "at the key level");
+  if (ciphertext.ntt_form) return FaultError(Fault::kWrongForm, "in NTT form");
+  if (ciphertext.polynomials < 2 || ciphertext.polynomials > 3) {
+    return FaultError(Fault::kWrongPolynomialCount, "two or three polynomials are needed");
   }
-  CoeffPoly x = context.ToCoeff(std::move(c1));
+  const size_t n = context.degree();
+  Ciphertext c = ciphertext;
+  ExpandSeed(c, context.parameters());
+  if (c.words.size() != c.polynomials * rows * n) return FaultError(Fault::kCountMismatch, "wrong number of words");
+  // c0 + s (c1 + s c2) as coefficients.
+  CoeffPoly x(rows, n);
+  Words term(n);
+  std::vector<uint64_t> inverse;  // (Q / q_j)^-1 mod q_j at this level
+  for (size_t j = 0; j < rows; ++j) {
+    const Kernels& k = context.ntt(j).kernels();
+    const Modulus& q = context.modulus(j);
+    uint64_t* sum = x.Row(j);
+    for (size_t p = c.polynomials; p-- > 1;) {
+      const auto row = c.Row(p, j);
+      std::copy(row.begin(), row.end(), term.begin());
+      context.ntt(j).Forward(term.data());
+      k.add(sum, sum, term.data(), q.value(), n);
+      k.multiply(sum, sum, secret.eval().Row(j), secret.quotients().Row(j), q.value(), n);
+    }
+    context.ntt(j).Inverse(sum);
+    const auto first = c.Row(0, j);
+    std::copy(first.begin(), first.end(), term.begin());
+    k.add(sum, sum, term.data(), q.value(), n);
+    uint64_t others = 1;
+    for (size_t i = 0; i < rows; ++i) {
+      if (i != j) others = q.Mul(others, q.Reduce(context.modulus(i).value()));
+    }
+    inverse.push_back(q.Inverse(others));
+  }
   // x / Q modulo 1 as a 128-bit fraction: the sum over the primes of (x_j (Q/q_j)^-1 mod q_j) / q_j, each with an error
   // below 2^-67. Multiplied by t it is the message plus the noise.
   std::vector<u128> reciprocal;
-  for (size_t j = 0; j < context.data_rows(); ++j)
-    reciprocal.push_back(~static_cast<u128>(0) / context.modulus(j).value());
+  for (size_t j = 0; j < rows; ++j) reciprocal.push_back(~static_cast<u128>(0) / context.modulus(j).value());
   const uint64_t t = context.plain_modulus().value();
   Decrypted out;
   out.coefficients.resize(n);
   double worst = 0;
   for (size_t i = 0; i < n; ++i) {
     u128 fraction = 0;
-    for (size_t j = 0; j < context.data_rows(); ++j) {
-      const Modulus& q = context.modulus(j);
-      const uint64_t v = q.Mul(q.Add(x.Row(j)[i], c->c0.Row(j)[i]), context.crt_inverse(j));
+    for (size_t j = 0; j < rows; ++j) {
+      const uint64_t v = context.modulus(j).Mul(x.Row(j)[i], inverse[j]);
       fraction += v * reciprocal[j];
     }
     // t * fraction as whole part and the top 64 bits of the rest, rounded to nearest.

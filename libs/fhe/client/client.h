@@ -14,6 +14,13 @@ namespace alcove::fhe {
 // Seeded keys for the given odd elements below 2N, in rising order. The context must have a special prime.
 GaloisKeys MakeGaloisKeys(const Context& context, const SecretKey& secret, absl::Span<const uint32_t> elements);
 
+// The public key, and the key for s^2 with which products are relinearised; both seeded.
+PublicKey MakePublicKey(const Context& context, const SecretKey& secret);
+RelinKeys MakeRelinKeys(const Context& context, const SecretKey& secret);
+
+// BFV under a public key that was read or made under the context's parameters; otherwise as EncryptSymmetric.
+Ciphertext EncryptPublic(const Context& context, const PublicKey& key, absl::Span<const uint64_t> coefficients);
+
 // Seeded encryption of coefficients in [0, t), at most N of them, at the data level.
 Ciphertext EncryptSymmetric(const Context& context, const SecretKey& secret, absl::Span<const uint64_t> coefficients);
 
@@ -24,8 +31,8 @@ struct Decrypted {
   double noise_budget_bits = 0;
 };
 
-// `ciphertext` was read under the context's parameters: two polynomials at the data level in coefficient form, perhaps
-// seeded. Constant time in the secret and in the message.
+// `ciphertext` was read under the context's parameters: two or three polynomials at a data level in coefficient form,
+// perhaps seeded (FaultError otherwise). Constant time in the secret and in the message.
 absl::StatusOr<Decrypted> Decrypt(const Context& context, const SecretKey& secret, const Ciphertext& ciphertext);
 
 }  // namespace alcove::fhe

@@ -62,6 +62,8 @@ struct Kernels {
   // out = x * w
   void (*multiply)(uint64_t* out, const uint64_t* x, const uint64_t* w, const uint64_t* w_quotient, uint64_t q,
                    size_t n);
+  // out = x * y without anything precomputed; out may be x or y.
+  void (*multiply_values)(uint64_t* out, const uint64_t* x, const uint64_t* y, uint64_t q, size_t n);
   // acc = acc + x * w
   void (*multiply_add)(uint64_t* acc, const uint64_t* x, const uint64_t* w, const uint64_t* w_quotient, uint64_t q,
                        size_t n);

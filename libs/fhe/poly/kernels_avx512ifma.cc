@@ -99,12 +99,32 @@ void ScaleMessage52(uint64_t* out, const uint64_t* message, const MessageScale& 
   }
 }
 
+// x y = high 2^52 + low, high times 2^52 mod q by its Shoup quotient; both parts below 2q.
+void MultiplyValues52(uint64_t* out, const uint64_t* x, const uint64_t* y, uint64_t q, size_t n) {
+  using V = Avx512Ifma;
+  constexpr uint64_t kTop = uint64_t{1} << 52;
+  const uint64_t rest = kTop % q;
+  const __m512i modulus = V::Set1(q), minus_q = V::Set1(kTop - q), mask = V::Set1(kTop - 1), zero = V::Set1(0);
+  const __m512i barrett = V::Set1(kTop / q), w = V::Set1(rest);
+  const __m512i wq = V::Set1(static_cast<uint64_t>((static_cast<unsigned __int128>(rest) << 52) / q));
+  for (size_t i = 0; i < n; i += V::kLanes) {
+    const __m512i a = V::Load(x + i);
+    const __m512i b = V::Load(y + i);
+    const __m512i high = V::MaddHi(zero, a, b);
+    const __m512i low = V::MaddLo(zero, a, b);
+    const __m512i l = V::And(V::MaddLo(low, V::MaddHi(zero, low, barrett), minus_q), mask);
+    const __m512i h = V::And(V::MaddLo(V::MaddLo(zero, high, w), V::MaddHi(zero, high, wq), minus_q), mask);
+    V::Store(out + i, V::ReduceOnce(V::Add(V::ReduceOnce(l, modulus), V::ReduceOnce(h, modulus)), modulus));
+  }
+}
+
 template <Slack52 kSlack>
 constexpr Kernels Table() {
   Kernels k = KernelTable<Avx512Ifma>::value;
   k.forward = &Ntt52<Avx512Ifma, kSlack>::Forward;
   k.inverse = &Ntt52<Avx512Ifma, kSlack>::Inverse;
   k.centred_reduce = &CentredReduce52;
+  k.multiply_values = &MultiplyValues52;
   k.scale_message = &ScaleMessage52;
   return k;
 }

@@ -207,6 +207,21 @@ struct KernelTable {
     }
   }
 
+  // Barrett with floor(2^(2b) / q), q of b bits: the estimate is at most two too small.
+  static void MultiplyValues(uint64_t* out, const uint64_t* x, const uint64_t* y, uint64_t q, size_t n) {
+    using Wide = unsigned __int128;
+    const int b = 64 - __builtin_clzll(q);
+    const uint64_t ratio = static_cast<uint64_t>((static_cast<Wide>(1) << (2 * b)) / q);
+    for (size_t i = 0; i < n; ++i) {
+      const Wide z = static_cast<Wide>(x[i]) * y[i];
+      const uint64_t top = static_cast<uint64_t>(z >> (b - 1));
+      const uint64_t estimate = static_cast<uint64_t>((static_cast<Wide>(top) * ratio) >> (b + 1));
+      uint64_t r = static_cast<uint64_t>(z) - estimate * q;
+      r -= 2 * q & -static_cast<uint64_t>(r >= 2 * q);
+      out[i] = r - (q & -static_cast<uint64_t>(r >= q));
+    }
+  }
+
   static void MultiplyAdd(uint64_t* acc, const uint64_t* x, const uint64_t* w, const uint64_t* wq, uint64_t modulus,
                           size_t n) {
     const T q = V::Set1(modulus);
@@ -319,9 +334,9 @@ struct KernelTable {
     }
   }
 
-  static constexpr Kernels value = {V::kQuotient,   &Forward, &Inverse,       &Multiply,     &MultiplyAdd,
-                                    &SubtractScale, &AddAll,  &SubtractAll,   &Fork,         &Lift,
-                                    &ScaleMessage,  &Permute, &PermuteSigned, &CentredReduce};
+  static constexpr Kernels value = {V::kQuotient, &Forward,       &Inverse, &Multiply,      &MultiplyValues,
+                                    &MultiplyAdd, &SubtractScale, &AddAll,  &SubtractAll,   &Fork,
+                                    &Lift,        &ScaleMessage,  &Permute, &PermuteSigned, &CentredReduce};
 };
 
 }  // namespace alcove::fhe

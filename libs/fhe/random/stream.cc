@@ -7,7 +7,9 @@
 
 #include <openssl/evp.h>
 
+#include "libs/fhe/poly/isa.h"
 #include "libs/fhe/random/blake2xb.h"
+#include "libs/fhe/random/shake256.h"
 #include "libs/fhe/random/uniform.h"
 
 namespace alcove::fhe {
@@ -31,6 +33,13 @@ void StreamBlock(const Seed& seed, uint64_t counter, uint8_t* out) {
 
 void SeedStream::Read(absl::Span<uint8_t> out) {
   while (!out.empty()) {
+    if (used_ == block_.size() && out.size() >= 8 * block_.size() && seed_.generator == Generator::kShake256 &&
+        BestIsa() >= Isa::kAvx512) {
+      Shake256EightBlocksAvx512(seed_.bytes.data(), counter_, out.data());
+      counter_ += 8;
+      out.remove_prefix(8 * block_.size());
+      continue;
+    }
     if (used_ == block_.size() && out.size() >= block_.size()) {
       StreamBlock(seed_, counter_++, out.data());
       out.remove_prefix(block_.size());

@@ -101,6 +101,23 @@ TEST(ExpandUniformTest, ReplacesRejectedWordsFromTheStreamsContinuation) {
   EXPECT_GT(rejected, 0u);
 }
 
+TEST(SeedStreamTest, LongReadsGiveTheSameBytesAsBlockByBlock) {
+  for (Generator generator : {Generator::kBlake2xb, Generator::kShake256}) {
+    Seed seed;
+    seed.generator = generator;
+    std::iota(seed.bytes.begin(), seed.bytes.end(), 3);
+    // Eight blocks at once, then one, then a part; starting inside a block too.
+    for (size_t skip : {size_t{0}, size_t{100}}) {
+      SeedStream stream(seed);
+      std::vector<uint8_t> head(skip), got(17 * kStreamBlockBytes + 50), want(19 * kStreamBlockBytes);
+      stream.Read(absl::MakeSpan(head));
+      stream.Read(absl::MakeSpan(got));
+      for (size_t b = 0; b < 19; ++b) StreamBlock(seed, b, want.data() + b * kStreamBlockBytes);
+      EXPECT_TRUE(std::equal(got.begin(), got.end(), want.begin() + static_cast<std::ptrdiff_t>(skip)));
+    }
+  }
+}
+
 TEST(UniformKernelsTest, EveryKernelEqualsLongDivision) {
   for (uint64_t q : {uint64_t{4099}, uint64_t{12289}, uint64_t{417793}, uint64_t{0xffffee001}, uint64_t{0x1ffffe0001},
                      uint64_t{0x2000000005001}, uint64_t{0x3ffffffffc001}, uint64_t{0xffffffffffe8001}}) {

@@ -36,7 +36,9 @@ class Expander {
         digit_(n_),
         a_(n_),
         b_(n_),
-        sub_(2, n_) {}
+        sub_(2, n_),
+        odd_c0_(2, n_),
+        results_(4, n_) {}
 
   Node NewNode() const { return {{2, n_}, {1, n_}, {1, n_}}; }
 
@@ -56,25 +58,23 @@ class Expander {
     k.add(even.coefficients.Row(0), even.coefficients.Row(0), a_.data(), q_, n_);
   }
 
-  // The last doubling: results are wanted as transform values only. `odd` may be null.
-  void DoubleLast(int j, Node& node, EvalCiphertext& even, EvalCiphertext* odd) {
+  // The last doubling: results are wanted as transform values only, in result(). The node is used up.
+  void DoubleLast(int j, Node& node, bool with_odd) {
     const ExpansionKeys::Level& level = keys_.level(j);
     Switch(level, node);
-    EvalPoly odd_c0;
-    if (odd != nullptr) odd_c0 = EvalPoly(2, n_);
-    ForkFirst(level, node.c0, odd == nullptr ? nullptr : &odd_c0);
+    ForkFirst(level, node.c0, with_odd ? &odd_c0_ : nullptr);
     const Kernels& k = data_.kernels();
-    even.c1 = EvalPoly(1, n_);
-    if (odd != nullptr) {
-      odd->c1 = EvalPoly(1, n_);
-      k.fork(even.c1.Row(0), odd->c1.Row(0), node.values.Row(0), b_.data(), level.shift.Row(0), level.shift.Row(1), q_,
-             n_);
-      odd->c0 = DivideBySpecial(std::move(odd_c0));
+    if (with_odd) {
+      k.fork(results_.Row(1), results_.Row(3), node.values.Row(0), b_.data(), level.shift.Row(0), level.shift.Row(1),
+             q_, n_);
+      DivideBySpecial(odd_c0_, results_.Row(2));
     } else {
-      k.add(even.c1.Row(0), node.values.Row(0), b_.data(), q_, n_);
+      k.add(results_.Row(1), node.values.Row(0), b_.data(), q_, n_);
     }
-    even.c0 = DivideBySpecial(std::move(node.c0));
+    DivideBySpecial(node.c0, results_.Row(0));
   }
+  // c0 and c1 of the even result, then of the odd one.
+  const uint64_t* result(size_t row) const { return results_.Row(row); }
 
  private:
   // Key switching of c1: P times the result's c0 is added to sub_ under sigma, its c1 goes to b_ as transform values.
@@ -124,16 +124,14 @@ class Expander {
     context_.WideKernels(kData).centred_reduce(words, words, p_, p_ / 2, q_, c.ratio, c.half_mod_q, n_);
   }
 
-  // round(c0 / P) at the data row.
-  EvalPoly DivideBySpecial(EvalPoly extended) const {
+  // out = round(c0 / P) at the data row; uses c0 up.
+  void DivideBySpecial(EvalPoly& extended, uint64_t* out) const {
     special_.Inverse(extended.Row(kSpecial));
     ReduceSpecial(extended.Row(kSpecial));
     data_.Forward(extended.Row(kSpecial));
-    EvalPoly out(1, n_);
     const Context::SpecialConstants& c = context_.special(kData);
-    data_.kernels().subtract_scale(out.Row(0), extended.Row(kData), extended.Row(kSpecial), c.inverse,
-                                   c.inverse_quotient, q_, n_);
-    return out;
+    data_.kernels().subtract_scale(out, extended.Row(kData), extended.Row(kSpecial), c.inverse, c.inverse_quotient, q_,
+                                   n_);
   }
 
   // out = in * X^(-shift) for coefficients.
@@ -149,7 +147,7 @@ class Expander {
   const Ntt& special_;
   const uint64_t q_, p_;
   Words digit_, a_, b_;
-  EvalPoly sub_;
+  EvalPoly sub_, odd_c0_, results_;
 };
 
 // Rows of values under sigma^-1 alternating with their quotients.
@@ -218,35 +216,46 @@ size_t ExpansionKeys::MemoryBytes() const {
   return bytes;
 }
 
+void ExpandTo(const Context& context, const CoeffCiphertext& query, const ExpansionKeys& keys, size_t count,
+              absl::FunctionRef<void(size_t, const uint64_t*, const uint64_t*)> sink) {
+  const size_t n = context.degree();
+  const int levels = ExpansionLevels(count);
+  const EvalPoly c0 = context.ToEval(query.c0);
+  EvalPoly c1 = context.ToEval(query.c1);
+  if (levels == 0) return sink(0, c0.Row(kData), c1.Row(kData));
+  Expander expander(context, keys);
+  Node root{{2, n}, query.c1, std::move(c1)};
+  const Modulus& q = context.modulus(kData);
+  const ShoupWord special = q.Shoup(q.Reduce(context.modulus(kSpecial).value()));
+  for (size_t i = 0; i < n; ++i) root.c0.Row(kData)[i] = q.Mul(c0.Row(kData)[i], special);
+  // Depth first: one node a level is alive, which the second-level cache holds.
+  std::vector<Node> odd;
+  for (int j = 0; j + 1 < levels; ++j) odd.push_back(expander.NewNode());
+  const auto visit = [&](const auto& self, int j, size_t index, Node& node) -> void {
+    const size_t other = index + (size_t{1} << j);
+    if (j + 1 == levels) {
+      expander.DoubleLast(j, node, other < count);
+      sink(index, expander.result(0), expander.result(1));
+      if (other < count) sink(other, expander.result(2), expander.result(3));
+      return;
+    }
+    // Every node before the last level has at least its even descendant among the results.
+    expander.Double(j, node, odd[static_cast<size_t>(j)]);
+    self(self, j + 1, index, node);
+    self(self, j + 1, other, odd[static_cast<size_t>(j)]);
+  };
+  visit(visit, 0, 0, root);
+}
+
 std::vector<EvalCiphertext> Expand(const Context& context, const CoeffCiphertext& query, const ExpansionKeys& keys,
                                    size_t count) {
   const size_t n = context.degree();
-  const int levels = ExpansionLevels(count);
   std::vector<EvalCiphertext> out(count);
-  if (levels == 0) {
-    out[0] = ToEval(context, query);
-    return out;
-  }
-  Expander expander(context, keys);
-  std::vector<Node> nodes(size_t{1} << (levels - 1));
-  nodes[0] = {{2, n}, query.c1, context.ToEval(query.c1)};
-  const EvalPoly c0 = context.ToEval(query.c0);
-  const Modulus& q = context.modulus(kData);
-  const ShoupWord special = q.Shoup(q.Reduce(context.modulus(kSpecial).value()));
-  for (size_t i = 0; i < n; ++i) nodes[0].c0.Row(kData)[i] = q.Mul(c0.Row(kData)[i], special);
-  for (int j = 0; j + 1 < levels; ++j) {
-    const size_t width = size_t{1} << j;
-    // Every node below 2^(levels-1) has at least its even descendant among the results.
-    for (size_t a = 0; a < width; ++a) {
-      nodes[a + width] = expander.NewNode();
-      expander.Double(j, nodes[a], nodes[a + width]);
-    }
-  }
-  for (size_t a = 0; a < nodes.size(); ++a) {
-    EvalCiphertext* odd = a + nodes.size() < count ? &out[a + nodes.size()] : nullptr;
-    expander.DoubleLast(levels - 1, nodes[a], out[a], odd);
-    nodes[a] = {};
-  }
+  ExpandTo(context, query, keys, count, [&](size_t index, const uint64_t* c0, const uint64_t* c1) {
+    out[index] = {{1, n}, {1, n}};
+    std::copy_n(c0, n, out[index].c0.Row(0));
+    std::copy_n(c1, n, out[index].c1.Row(0));
+  });
   return out;
 }
 

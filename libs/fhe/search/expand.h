@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include <absl/container/flat_hash_map.h>
+#include <absl/functional/function_ref.h>
 #include <absl/status/statusor.h>
 
 #include "libs/fhe/bfv/evaluator.h"
@@ -42,7 +42,13 @@ class ExpansionKeys {
 
 // The first `count` ciphertexts, in transform form. Cost: 2^levels - 1 key switches of four transforms each, and three
 // transforms more for every two results. Needs count >= 1 and ExpansionLevels(count) <= keys.levels().
+// One query at a time; different queries may be expanded on different threads.
 std::vector<EvalCiphertext> Expand(const Context& context, const CoeffCiphertext& query, const ExpansionKeys& keys,
                                    size_t count);
+
+// The same, each result given to `sink` as it is ready (index, c0, c1: N words each, valid during the call), in no
+// particular order of indices.
+void ExpandTo(const Context& context, const CoeffCiphertext& query, const ExpansionKeys& keys, size_t count,
+              absl::FunctionRef<void(size_t, const uint64_t*, const uint64_t*)> sink);
 
 }  // namespace alcove::fhe

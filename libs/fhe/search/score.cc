@@ -23,12 +23,21 @@ MacModulus MakeModulus(const Modulus& q) {
 
 ScoringQuery::ScoringQuery(const Context& context, absl::Span<const EvalCiphertext> expanded)
     : polynomials_(expanded.size()), words_(context.degree() * 2 * expanded.size()) {
-  for (size_t tile = 0; tile < context.degree() / kTile; ++tile) {
-    uint64_t* to = words_.data() + tile * polynomials_ * 2 * kTile;
-    for (size_t d = 0; d < polynomials_; ++d, to += 2 * kTile) {
-      std::copy_n(expanded[d].c0.Row(0) + tile * kTile, kTile, to);
-      std::copy_n(expanded[d].c1.Row(0) + tile * kTile, kTile, to + kTile);
-    }
+  for (size_t d = 0; d < polynomials_; ++d) Place(context.degree(), d, expanded[d].c0.Row(0), expanded[d].c1.Row(0));
+}
+
+ScoringQuery::ScoringQuery(const Context& context, const CoeffCiphertext& query, const ExpansionKeys& keys,
+                           const Layout& layout)
+    : polynomials_(layout.polynomials()), words_(context.degree() * 2 * layout.polynomials()) {
+  ExpandTo(context, query, keys, polynomials_,
+           [&](size_t index, const uint64_t* c0, const uint64_t* c1) { Place(context.degree(), index, c0, c1); });
+}
+
+void ScoringQuery::Place(size_t degree, size_t index, const uint64_t* c0, const uint64_t* c1) {
+  uint64_t* to = words_.data() + index * 2 * kTile;
+  for (size_t tile = 0; tile < degree / kTile; ++tile, to += polynomials_ * 2 * kTile) {
+    std::copy_n(c0 + tile * kTile, kTile, to);
+    std::copy_n(c1 + tile * kTile, kTile, to + kTile);
   }
 }
 

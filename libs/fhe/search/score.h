@@ -8,6 +8,7 @@
 
 #include "libs/fhe/bfv/evaluator.h"
 #include "libs/fhe/search/block.h"
+#include "libs/fhe/search/expand.h"
 
 namespace alcove::fhe {
 
@@ -16,12 +17,15 @@ class ScoringQuery {
  public:
   // One ciphertext per polynomial of the layout, from Expand(). The context must suit Block::Encode.
   ScoringQuery(const Context& context, absl::Span<const EvalCiphertext> expanded);
+  // Expands a query for a layout, straight into place.
+  ScoringQuery(const Context& context, const CoeffCiphertext& query, const ExpansionKeys& keys, const Layout& layout);
   size_t polynomials() const { return polynomials_; }
   size_t dimensions() const { return polynomials_; }
   size_t MemoryBytes() const { return words_.size() * sizeof(uint64_t); }
   const uint64_t* Tile(size_t tile) const { return words_.data() + tile * polynomials_ * 2 * kTile; }
 
  private:
+  void Place(size_t degree, size_t index, const uint64_t* c0, const uint64_t* c1);
   size_t polynomials_;
   Words words_;
 };
