@@ -1,20 +1,14 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <vector>
 
 #include "libs/ann/node_store.h"
+#include "libs/simd/kernels.h"
 
 namespace alcove::ann {
-
-struct Candidate {
-  float distance;
-  uint32_t tagged;  // node, and kExpanded once its links have been followed
-  static constexpr uint32_t kExpanded = uint32_t{1} << 31;
-  NodeId node() const { return tagged & ~kExpanded; }
-};
 
 // The best `capacity` candidates seen, sorted by distance, with a cursor at the nearest one not yet expanded. Insertion
 // moves at most capacity * 8 bytes, which beats heaps for the sizes searches use (tens to hundreds).
@@ -24,52 +18,65 @@ class CandidatePool {
  public:
   void Reset(size_t capacity) {
     capacity_ = capacity;
-    if (items_.size() < capacity + 1) items_.resize(capacity + 1);
+    if (distances_.size() < capacity + 1) {
+      distances_.resize(capacity + 1);
+      tagged_.resize(capacity + 1);
+    }
     size_ = cursor_ = 0;
   }
 
-  // What a distance must be below to enter.
-  float threshold() const { return size_ < capacity_ ? 3.4e38f : items_[size_ - 1].distance; }
-
-  // Inserts if below threshold(). Returns whether it did.
-  bool Insert(float distance, NodeId node) {
-    if (!(distance < threshold())) return false;
-    size_t low = 0, high = size_;
-    while (low < high) {
-      const size_t middle = (low + high) / 2;
-      if (items_[middle].distance <= distance) {
-        low = middle + 1;
-      } else {
-        high = middle;
-      }
+  // Keeps the nearest `capacity` and makes all of them candidates again.
+  void Restart(size_t capacity) {
+    const size_t kept = std::min(size_, capacity);
+    if (distances_.size() < capacity + 1) {
+      distances_.resize(capacity + 1);
+      tagged_.resize(capacity + 1);
     }
-    Candidate* at = items_.data() + low;
-    const size_t tail = (size_ < capacity_ ? size_ : capacity_ - 1) - low;
-    std::memmove(at + 1, at, tail * sizeof(Candidate));
-    *at = {distance, node};
+    for (size_t i = 0; i < kept; ++i) tagged_[i] &= ~kExpanded;
+    capacity_ = capacity;
+    size_ = kept;
+    cursor_ = 0;
+  }
+
+  // What a distance must be below to enter.
+  float threshold() const { return size_ < capacity_ ? 3.4e38f : distances_[size_ - 1]; }
+
+  void Insert(float distance, NodeId node) {
+    const size_t place = kernels_.insert_sorted(distances_.data(), tagged_.data(), size_, capacity_, distance, node);
+    if (place == capacity_) return;
     if (size_ < capacity_) ++size_;
-    if (low < cursor_) cursor_ = low;
-    return true;
+    if (place < cursor_) cursor_ = place;
+  }
+  // Inserts those of count <= NodeStore::kBatch nodes that are near enough.
+  void InsertBatch(const float* distances, const NodeId* nodes, size_t count) {
+    uint32_t near[NodeStore::kBatch + 16];
+    const size_t found = kernels_.below_f32(distances, count, threshold(), near);
+    for (size_t i = 0; i < found; ++i) Insert(distances[near[i]], nodes[near[i]]);
   }
 
   bool HasNext() const { return cursor_ < size_; }
   // Marks the nearest unexpanded candidate as expanded and returns it.
   NodeId Next() {
-    Candidate& candidate = items_[cursor_];
-    const NodeId node = candidate.node();
-    candidate.tagged |= Candidate::kExpanded;
-    while (cursor_ < size_ && (items_[cursor_].tagged & Candidate::kExpanded)) ++cursor_;
+    const NodeId node = tagged_[cursor_];
+    tagged_[cursor_] |= kExpanded;
+    while (cursor_ < size_ && (tagged_[cursor_] & kExpanded)) ++cursor_;
     return node;
   }
-  // The candidate Next() would return; call only if HasNext().
-  NodeId Peek() const { return items_[cursor_].node(); }
+  // The candidate Next() would return, and its distance; call only if HasNext().
+  NodeId Peek() const { return tagged_[cursor_]; }
+  float PeekDistance() const { return distances_[cursor_]; }
 
   size_t size() const { return size_; }
-  const Candidate& operator[](size_t i) const { return items_[i]; }
-  size_t bytes() const { return items_.capacity() * sizeof(Candidate); }
+  NodeId node(size_t i) const { return tagged_[i] & ~kExpanded; }
+  float distance(size_t i) const { return distances_[i]; }
+  size_t bytes() const { return distances_.capacity() * 8; }
 
  private:
-  std::vector<Candidate> items_;
+  static constexpr uint32_t kExpanded = uint32_t{1} << 31;
+
+  const simd::Kernels& kernels_ = simd::Best();
+  std::vector<float> distances_;
+  std::vector<uint32_t> tagged_;  // node, and kExpanded once its links have been followed
   size_t capacity_ = 0, size_ = 0, cursor_ = 0;
 };
 

@@ -17,23 +17,6 @@
 
 namespace alcove::ann {
 
-// Buffers one operation works in; reused by the next.
-struct Scratch {
-  PreparedQuery query;       // what is searched or inserted
-  PreparedQuery node_query;  // a stored node compared with others
-  CandidatePool pool;
-  VisitedSet visited;
-  std::vector<NodeId> nodes;
-  std::vector<float> distances;
-  // A traversal between two steps: neighbours whose codes are on their way from memory.
-  NodeId gathered[2][NodeStore::kBatch];
-  size_t gathered_count = 0;
-  bool gathered_in = false;  // which of the two
-  // For the other queries of a batch.
-  std::vector<std::unique_ptr<Scratch>> lanes;
-  size_t bytes() const;
-};
-
 struct Near {
   float distance;
   NodeId node;
@@ -42,13 +25,39 @@ struct Near {
   }
 };
 
+// Buffers one operation works in; reused by the next.
+struct Scratch {
+  PreparedQuery query;       // what is searched or inserted
+  PreparedQuery node_query;  // a stored node compared with others
+  CandidatePool pool;
+  VisitedSet visited;
+  std::vector<NodeId> nodes;
+  std::vector<float> distances;
+  // A traversal between two turns: what was asked of memory, and where.
+  enum class Turn : uint8_t { kLinks, kCodes } turn = Turn::kLinks;
+  int level = 0, last_level = 0;
+  size_t ef = 0;
+  NodeId current = 0;                  // whose links come next
+  NodeId gathered[NodeStore::kBatch];  // whose codes come next
+  size_t gathered_count = 0;
+  // An insertion: the node, the highest layer it shares with the graph, and what it is linked to on each.
+  NodeId node = 0;
+  int top = 0;
+  std::vector<std::vector<Near>> chosen;
+  // For the other queries of a batch.
+  std::vector<std::unique_ptr<Scratch>> lanes;
+  size_t bytes() const;
+};
+
 // One generation of an HNSW index: vectors, links, rows, and where a search enters.
 //
 // Everything a search calls is const and lock-free; the caller holds an epoch pin. Everything that changes links takes
 // the locks of the nodes it changes, one at a time.
 class Graph {
  public:
-  static absl::StatusOr<std::unique_ptr<Graph>> Make(const HnswOptions& options);
+  // See LinkStore for `wide` and `narrow_nodes`.
+  static absl::StatusOr<std::unique_ptr<Graph>> Make(const HnswOptions& options, bool wide,
+                                                     size_t narrow_nodes = LinkStore::kNarrowNodes);
 
   NodeStore& store() { return *store_; }
   const NodeStore& store() const { return *store_; }
@@ -66,25 +75,27 @@ class Graph {
 
   // --- searching (graph_search.cc) ---
 
-  // Greedy descent with scratch.query from the entry to `level`: the nearest node found there.
-  Near Descend(Scratch& scratch, Entry entry, int level) const;
-  // Best-first search of one layer with scratch.query; fills scratch.pool with the `ef` nearest nodes, dead ones
-  // included. False when the stop check ended it.
-  bool SearchLayer(Scratch& scratch, Near start, int level, size_t ef, const StopCheck* stop) const;
-  // SearchLayer in pieces, so that several queries can take turns while each waits for memory: Begin, then Step until
-  // it returns false.
-  void BeginLayer(Scratch& scratch, Near start, size_t ef) const;
-  bool StepLayer(Scratch& scratch, int level) const;
-  // The same as SearchLayer on the base layer, returning the `ef` nearest live nodes whose rows match; others are only
-  // walked through. At most `max_visits` nodes are compared.
-  bool SearchFiltered(Scratch& scratch, Near start, size_t ef, const RowFilter& filter, size_t max_visits,
-                      const StopCheck* stop, std::vector<Near>& out) const;
+  // Best-first search with scratch.query from the entry down to `level`, in turns, so that several traversals can
+  // alternate on one thread while each waits for memory: Begin, then TakeTurn until it returns false. Then scratch.pool
+  // holds the `ef` nearest nodes, dead ones included. On each layer above, the few nearest are sought, and all of them
+  // are starts for the layer below: data that falls into clusters has many places where one start leads nowhere.
+  void Begin(Scratch& scratch, Entry entry, int level, size_t ef) const;
+  bool TakeTurn(Scratch& scratch) const;
+  // All turns at once. False when the stop check ended it.
+  bool SearchLayer(Scratch& scratch, Entry entry, int level, size_t ef, const StopCheck* stop) const;
+  // SearchLayer on the base layer for the `ef` nearest live nodes whose rows match, sorted; others are only walked
+  // through. At most `max_visits` nodes are compared.
+  bool SearchFiltered(Scratch& scratch, size_t ef, const RowFilter& filter, size_t max_visits, const StopCheck* stop,
+                      std::vector<Near>& out) const;
 
   // --- building (graph_build.cc) ---
 
   // Links a node that store() already holds into the graph. scratch.query is the prepared vector of that node.
   void Insert(NodeId node, Scratch& scratch);
-  // The level a row is drawn at: P(level >= l) = m^-l.
+  // The same in turns, as for searches; false when nothing is left to do.
+  bool BeginInsert(NodeId node, Scratch& scratch);
+  bool InsertTurn(Scratch& scratch);
+  // The level a row is drawn at: P(level >= l) = max(m, 16)^-l.
   int DrawLevel(RowId row) const;
 
   // Keeps, of `candidates` sorted by distance from some point, those nearer to the point than to any kept before
@@ -102,9 +113,13 @@ class Graph {
   const HnswOptions& options() const { return options_; }
 
  private:
-  explicit Graph(const HnswOptions& options);
+  Graph(const HnswOptions& options, bool wide, size_t narrow_nodes);
   // The neighbours not visited yet, now marked visited and on their way into the cache; returns how many.
   size_t Gather(NodeId node, int level, VisitedSet& visited, NodeId* out) const;
+  bool NextLayer(Scratch& scratch) const;
+  // Sorts by what links are compared by, where estimates are too coarse for it.
+  void Reorder(std::vector<Near>& candidates, Scratch& scratch) const;
+  void FinishInsert(Scratch& scratch);
   void Connect(NodeId node, int level, Near to, Scratch& scratch);
   size_t Bridge(NodeId node, int level, absl::Span<const NodeId> own, std::vector<Near>& linked,
                 Scratch& scratch) const;

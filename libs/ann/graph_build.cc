@@ -17,24 +17,29 @@ uint64_t Mix(uint64_t z) {
 
 constexpr uint64_t kNoEntry = kNoNode;
 
+// Each layer has m times the nodes of the one above, or this many where m is small: upper layers cost memory.
+constexpr double kLeastLevelRatio = 16;
+
 }  // namespace
 
 size_t Scratch::bytes() const {
-  const auto of = [](const PreparedQuery& q) { return q.raw.size() * 4 + q.rotated.size() * 4 + q.values.size(); };
+  const auto of = [](const PreparedQuery& q) {
+    return q.raw.size() * 4 + q.rotated.size() * 4 + q.values.size() + q.planes.size();
+  };
   size_t bytes = sizeof(*this) + of(query) + of(node_query) + pool.bytes() + visited.bytes() + nodes.capacity() * 4 +
                  distances.capacity() * 4;
   for (const auto& lane : lanes) bytes += lane->bytes();
   return bytes;
 }
 
-Graph::Graph(const HnswOptions& options)
+Graph::Graph(const HnswOptions& options, bool wide, size_t narrow_nodes)
     : options_(options),
-      level_scale_(1 / std::log(static_cast<double>(options.m))),
-      links_(options.m),
+      level_scale_(1 / std::log(std::max(static_cast<double>(options.m), kLeastLevelRatio))),
+      links_(options.m, wide, narrow_nodes),
       entry_(kNoEntry) {}
 
-absl::StatusOr<std::unique_ptr<Graph>> Graph::Make(const HnswOptions& options) {
-  std::unique_ptr<Graph> graph(new Graph(options));
+absl::StatusOr<std::unique_ptr<Graph>> Graph::Make(const HnswOptions& options, bool wide, size_t narrow_nodes) {
+  std::unique_ptr<Graph> graph(new Graph(options, wide, narrow_nodes));
   ALCOVE_ASSIGN_OR_RETURN(graph->store_, NodeStore::Make({.dim = options.dim,
                                                           .metric = options.metric,
                                                           .codes = options.codes,
@@ -78,7 +83,7 @@ void Graph::Select(std::vector<Near>& candidates, size_t most, Scratch& scratch,
     store_->PrepareNode(chosen, scratch.node_query);
     for (size_t i = 0; i < rest; i += NodeStore::kBatch) {
       const size_t count = std::min(NodeStore::kBatch, rest - i);
-      store_->Estimate(scratch.node_query, nodes.data() + i, count, distances.data() + i);
+      store_->Compare(scratch.node_query, nodes.data() + i, count, distances.data() + i);
     }
     size_t out = kept;
     for (size_t i = 0; i < rest; ++i) {
@@ -87,6 +92,11 @@ void Graph::Select(std::vector<Near>& candidates, size_t most, Scratch& scratch,
     candidates.resize(out);
   }
   candidates.resize(kept);
+}
+
+void Graph::Reorder(std::vector<Near>& candidates, Scratch& scratch) const {
+  for (Near& near : candidates) store_->Refine(scratch.query, &near.node, 1, &near.distance);
+  std::sort(candidates.begin(), candidates.end());
 }
 
 void Graph::Connect(NodeId node, int level, Near to, Scratch& scratch) {
@@ -100,7 +110,7 @@ void Graph::Connect(NodeId node, int level, Near to, Scratch& scratch) {
 
   float distances[NodeStore::kBatch];
   store_->PrepareNode(to.node, scratch.node_query);
-  store_->Estimate(scratch.node_query, now, count, distances);
+  store_->Compare(scratch.node_query, now, count, distances);
   std::vector<Near> candidates(count);
   for (size_t i = 0; i < count; ++i) candidates[i] = {distances[i], now[i]};
   std::sort(candidates.begin(), candidates.end());
@@ -109,40 +119,69 @@ void Graph::Connect(NodeId node, int level, Near to, Scratch& scratch) {
   links_.Write(to.node, level, {now, candidates.size()});
 }
 
-void Graph::Insert(NodeId node, Scratch& scratch) {
+bool Graph::BeginInsert(NodeId node, Scratch& scratch) {
   const int level = links_.level(node);
   Entry entry = this->entry();
   if (entry.node == kNoNode) {
     std::lock_guard lock(entry_mutex_);
     entry = this->entry();
-    if (entry.node == kNoNode) return set_entry({node, level});
-  }
-
-  // All layers are searched, and the node's own links written, before any link leads to it: a search that arrives here
-  // on an upper layer finds the layers below complete.
-  Near start = Descend(scratch, entry, std::min(level, entry.level));
-  std::vector<Near> chosen[LinkStore::kMaxLevel + 1];
-  for (int l = std::min(level, entry.level); l >= 0; --l) {
-    SearchLayer(scratch, start, l, options_.ef_construction, nullptr);
-    std::vector<Near>& candidates = chosen[l];
-    candidates.reserve(scratch.pool.size());
-    for (size_t i = 0; i < scratch.pool.size(); ++i) {
-      const Candidate& candidate = scratch.pool[i];
-      if (candidate.node() != node) candidates.push_back({candidate.distance, candidate.node()});
+    if (entry.node == kNoNode) {
+      set_entry({node, level});
+      return false;
     }
-    if (!candidates.empty()) start = candidates.front();
-    Select(candidates, options_.m, scratch);
-    NodeId own[NodeStore::kBatch];
-    for (size_t i = 0; i < candidates.size(); ++i) own[i] = candidates[i].node;
+  }
+  scratch.node = node;
+  scratch.top = std::min(level, entry.level);
+  scratch.chosen.resize(std::max(scratch.chosen.size(), static_cast<size_t>(scratch.top) + 1));
+  Begin(scratch, entry, scratch.top, options_.ef_construction);
+  return true;
+}
+
+// All layers are searched, and the node's own links written, before any link leads to it: a search that arrives here on
+// an upper layer finds the layers below complete.
+bool Graph::InsertTurn(Scratch& scratch) {
+  if (TakeTurn(scratch)) return true;
+  const NodeId node = scratch.node;
+  const int layer = scratch.last_level;
+  std::vector<Near>& candidates = scratch.chosen[static_cast<size_t>(layer)];
+  candidates.clear();
+  for (size_t i = 0; i < scratch.pool.size(); ++i) {
+    if (scratch.pool.node(i) != node) candidates.push_back({scratch.pool.distance(i), scratch.pool.node(i)});
+  }
+  if (store_->coarse()) Reorder(candidates, scratch);
+  Select(candidates, options_.m, scratch);
+  NodeId own[NodeStore::kBatch];
+  for (size_t i = 0; i < candidates.size(); ++i) own[i] = candidates[i].node;
+  {
     std::lock_guard lock(links_.lock(node));
-    links_.Write(node, l, {own, candidates.size()});
+    links_.Write(node, layer, {own, candidates.size()});
   }
-  for (int l = 0; l <= std::min(level, entry.level); ++l) {
-    for (const Near& near : chosen[l]) Connect(node, l, near, scratch);
+  if (layer == 0) {
+    FinishInsert(scratch);
+    return false;
   }
-  if (level > entry.level) {
+  --scratch.last_level;
+  NextLayer(scratch);
+  scratch.current = scratch.pool.Next();
+  scratch.turn = Scratch::Turn::kLinks;
+  return true;
+}
+
+void Graph::FinishInsert(Scratch& scratch) {
+  const NodeId node = scratch.node;
+  for (int l = 0; l <= scratch.top; ++l) {
+    for (const Near& near : scratch.chosen[static_cast<size_t>(l)]) Connect(node, l, near, scratch);
+  }
+  const int level = links_.level(node);
+  if (level > scratch.top) {
     std::lock_guard lock(entry_mutex_);
     if (level > this->entry().level) set_entry({node, level});
+  }
+}
+
+void Graph::Insert(NodeId node, Scratch& scratch) {
+  if (!BeginInsert(node, scratch)) return;
+  while (InsertTurn(scratch)) {
   }
 }
 

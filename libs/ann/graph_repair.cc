@@ -61,8 +61,8 @@ size_t Graph::Bridge(NodeId node, int level, absl::Span<const NodeId> own, std::
   store_->PrepareNode(node, scratch.node_query);
   std::vector<float> distances(nodes.size());
   for (size_t i = 0; i < nodes.size(); i += NodeStore::kBatch) {
-    store_->Estimate(scratch.node_query, nodes.data() + i, std::min(NodeStore::kBatch, nodes.size() - i),
-                     distances.data() + i);
+    store_->Compare(scratch.node_query, nodes.data() + i, std::min(NodeStore::kBatch, nodes.size() - i),
+                    distances.data() + i);
   }
   linked.clear();
   for (size_t i = 0; i < nodes.size(); ++i) linked.push_back({distances[i], nodes[i]});
@@ -78,11 +78,11 @@ void Graph::Relink(NodeId node, int level, std::vector<Near>& linked, Scratch& s
   std::vector<float> vector(options_.dim);
   store_->Read(node, vector.data());
   store_->Prepare(vector.data(), scratch.query);
-  SearchLayer(scratch, Descend(scratch, entry, level), level, options_.ef_construction, nullptr);
+  SearchLayer(scratch, entry, level, options_.ef_construction, nullptr);
   for (size_t i = 0; i < scratch.pool.size(); ++i) {
-    const Candidate& candidate = scratch.pool[i];
-    if (candidate.node() != node) linked.push_back({candidate.distance, candidate.node()});
+    if (scratch.pool.node(i) != node) linked.push_back({scratch.pool.distance(i), scratch.pool.node(i)});
   }
+  if (store_->coarse()) Reorder(linked, scratch);
   Select(linked, options_.m, scratch);
   NodeId own[NodeStore::kBatch];
   for (size_t i = 0; i < linked.size(); ++i) own[i] = linked[i].node;

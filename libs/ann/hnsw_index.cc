@@ -15,11 +15,18 @@
 namespace alcove::ann {
 namespace {
 
+// AddBatch inserts one by one up to this many rows, and then in chunks of this many.
+constexpr size_t kStartAlone = 512;
+constexpr size_t kInsertChunk = 128;
+
+// Insertions of a chunk that take turns while each waits for memory.
+constexpr size_t kInsertLanes = 4;
+
 absl::Status NotFound(RowId row) { return absl::NotFoundError(absl::StrCat("row ", row, " is not in the index")); }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<HnswIndex>> HnswIndex::Make(const HnswOptions& options) {
+absl::StatusOr<std::unique_ptr<HnswIndex>> HnswIndex::Make(const HnswOptions& options, bool wide, size_t narrow_nodes) {
   ALCOVE_RETURN_IF_ERROR(CheckDimAndMetric(options.dim, options.metric));
   if (options.m < 4 || options.m > 64) {
     return absl::InvalidArgumentError(absl::StrCat("m is ", options.m, "; it must be 4 to 64"));
@@ -32,7 +39,7 @@ absl::StatusOr<std::unique_ptr<HnswIndex>> HnswIndex::Make(const HnswOptions& op
     return absl::InvalidArgumentError(absl::StrCat("max_rows is ", options.max_rows, "; it must be 1 to 2^31"));
   }
   std::unique_ptr<HnswIndex> index(new HnswIndex(options));
-  ALCOVE_ASSIGN_OR_RETURN(index->current_, Graph::Make(options));
+  ALCOVE_ASSIGN_OR_RETURN(index->current_, Graph::Make(options, wide, narrow_nodes));
   index->graph_.store(index->current_.get(), std::memory_order_release);
   return index;
 }
@@ -44,37 +51,114 @@ Scratch& HnswIndex::ScratchOf(const EpochDomain::Pin& pin) const {
   return *scratch;
 }
 
-absl::Status HnswIndex::Put(RowId row, absl::Span<const float> vector, bool replace) {
-  WriterGate::Shared shared(gate_);
+absl::StatusOr<NodeId> HnswIndex::Place(RowId row, absl::Span<const float> vector, Scratch& scratch) {
   Graph& graph = *current_;
-  RowTable& rows = graph.rows();
-  const NodeId old = rows.NodeOf(row);
-  if (replace && old == kNoNode) return NotFound(row);
-  if (!replace && old != kNoNode) return absl::AlreadyExistsError(absl::StrCat("row ", row, " exists"));
   const auto grow = [&](size_t nodes) -> absl::Status {
     ALCOVE_RETURN_IF_ERROR(graph.store().Grow(nodes));
     return graph.links().Grow(nodes);
   };
-  ALCOVE_ASSIGN_OR_RETURN(const NodeId node, rows.Allocate(row, epochs_, grow));
-  const EpochDomain::Pin pin = epochs_.Enter();
-  Scratch& scratch = ScratchOf(pin);
+  ALCOVE_ASSIGN_OR_RETURN(const NodeId node, graph.rows().Allocate(row, epochs_, grow));
   graph.store().Write(node, vector.data(), scratch.query);
   if (absl::Status status = graph.links().Init(node, graph.DrawLevel(row)); !status.ok()) {
     graph.links().set_state(node, LinkStore::kSwept);
-    rows.Release({node}, epochs_);
+    graph.rows().Release({node}, epochs_);
     return status;
   }
   graph.store().Prepare(vector.data(), scratch.query);
-  graph.Insert(node, scratch);
-  const bool published = rows.Exchange(row, old, node);
+  return node;
+}
+
+absl::Status HnswIndex::Publish(RowId row, NodeId old, NodeId node) {
+  const bool published = current_->rows().Exchange(row, old, node);
   const NodeId dead = published ? old : node;
   if (dead != kNoNode) {
-    graph.links().set_state(dead, LinkStore::kDead);
+    current_->links().set_state(dead, LinkStore::kDead);
     sweeper_.Died(dead);
   }
   if (!published)
     return absl::AbortedError(absl::StrCat("row ", row, " was changed by another writer at the same time"));
   return absl::OkStatus();
+}
+
+absl::Status HnswIndex::Put(RowId row, absl::Span<const float> vector, bool replace) {
+  absl::Status status = TryPut(row, vector, replace);
+  if (!absl::IsOutOfRange(status)) return status;
+  ALCOVE_RETURN_IF_ERROR(Widen());
+  return TryPut(row, vector, replace);
+}
+
+absl::Status HnswIndex::TryPut(RowId row, absl::Span<const float> vector, bool replace) {
+  WriterGate::Shared shared(gate_);
+  const NodeId old = current_->rows().NodeOf(row);
+  if (replace && old == kNoNode) return NotFound(row);
+  if (!replace && old != kNoNode) return absl::AlreadyExistsError(absl::StrCat("row ", row, " exists"));
+  const EpochDomain::Pin pin = epochs_.Enter();
+  Scratch& scratch = ScratchOf(pin);
+  ALCOVE_ASSIGN_OR_RETURN(const NodeId node, Place(row, vector, scratch));
+  current_->Insert(node, scratch);
+  return Publish(row, old, node);
+}
+
+absl::Status HnswIndex::PutMany(absl::Span<const RowId> rows, absl::Span<const float> vectors) {
+  size_t next = 0;
+  absl::Status status = TryPutMany(rows, vectors, next);
+  if (!absl::IsOutOfRange(status)) return status;
+  ALCOVE_RETURN_IF_ERROR(Widen());
+  return TryPutMany(rows, vectors, next);
+}
+
+absl::Status HnswIndex::TryPutMany(absl::Span<const RowId> rows, absl::Span<const float> vectors, size_t& next) {
+  WriterGate::Shared shared(gate_);
+  const EpochDomain::Pin pin = epochs_.Enter();
+  Scratch& scratch = ScratchOf(pin);
+  struct Lane {
+    Scratch* scratch;
+    size_t i;
+    NodeId node;
+  };
+  std::vector<Lane> lanes;
+  absl::Status failed;
+  // Starts the next rows in the lane until one has something to wait for. False when there are no more.
+  const auto begin = [&](Lane& lane) {
+    while (next < rows.size() && failed.ok()) {
+      lane.i = next++;
+      const RowId row = rows[lane.i];
+      const auto node = Place(row, vectors.subspan(lane.i * dim(), dim()), *lane.scratch);
+      if (!node.ok()) {
+        --next;
+        failed.Update(node.status());
+        return false;
+      }
+      lane.node = *node;
+      if (current_->BeginInsert(lane.node, *lane.scratch)) return true;
+      failed.Update(Publish(row, kNoNode, lane.node));
+    }
+    return false;
+  };
+  while (lanes.size() < kInsertLanes) {
+    if (scratch.lanes.size() == lanes.size()) scratch.lanes.push_back(std::make_unique<Scratch>());
+    lanes.push_back({scratch.lanes[lanes.size()].get(), 0, kNoNode});
+    if (begin(lanes.back())) continue;
+    lanes.pop_back();
+    break;
+  }
+  while (!lanes.empty()) {
+    for (size_t l = 0; l < lanes.size();) {
+      Lane& lane = lanes[l];
+      if (current_->InsertTurn(*lane.scratch)) {
+        ++l;
+        continue;
+      }
+      failed.Update(Publish(rows[lane.i], kNoNode, lane.node));
+      if (begin(lane)) {
+        ++l;
+      } else {
+        lane = lanes.back();
+        lanes.pop_back();
+      }
+    }
+  }
+  return failed;
 }
 
 absl::Status HnswIndex::Add(RowId row, absl::Span<const float> vector) {
@@ -109,23 +193,28 @@ absl::Status HnswIndex::AddBatch(absl::Span<const RowId> rows, absl::Span<const 
   if (threads == 0) threads = options_.max_threads > 0 ? options_.max_threads : static_cast<size_t>(AvailableCpus());
   std::mutex mutex;
   absl::Status failed;
-  const auto put = [&](size_t i) {
-    const absl::Status status = Put(rows[i], vectors.subspan(i * dim(), dim()), /*replace=*/false);
+  const auto put = [&](size_t begin, size_t end) {
+    const absl::Status status =
+        PutMany(rows.subspan(begin, end - begin), vectors.subspan(begin * dim(), (end - begin) * dim()));
     if (status.ok()) return;
     std::lock_guard lock(mutex);
     failed.Update(status);
   };
-  // The first vectors shape the upper layers, and nodes inserted at the same moment do not see one another; a start on
-  // one thread keeps that harmless.
-  const size_t alone = options_.deterministic || threads == 1 || rows.size() < 64 ? rows.size()
-                       : size() < 512                                             ? std::min<size_t>(rows.size(), 512)
-                                                                                  : 0;
-  for (size_t i = 0; i < alone && failed.ok(); ++i) put(i);
-  if (alone < rows.size() && failed.ok()) {
+  // The first vectors shape the upper layers, and nodes inserted at the same moment do not see one another; a start one
+  // by one keeps that harmless.
+  const size_t alone = size() < kStartAlone ? std::min(rows.size(), kStartAlone - size()) : 0;
+  for (size_t i = 0; i < alone && failed.ok(); ++i) put(i, i + 1);
+  const size_t rest = rows.size() - alone;
+  if (rest == 0 || !failed.ok()) return failed;
+  const size_t chunks = (rest + kInsertChunk - 1) / kInsertChunk;
+  const auto chunk = [&](size_t c) {
+    put(alone + c * kInsertChunk, std::min(rows.size(), alone + (c + 1) * kInsertChunk));
+  };
+  if (options_.deterministic || threads == 1) {
+    for (size_t c = 0; c < chunks && failed.ok(); ++c) chunk(c);
+  } else {
     TaskPool pool(static_cast<int>(threads) - 1, "alcove-ann");
-    pool.ParallelForRange(rows.size() - alone, 16, [&](size_t begin, size_t end) {
-      for (size_t i = begin; i < end; ++i) put(alone + i);
-    });
+    pool.ParallelFor(chunks, chunk);
   }
   return failed;
 }
@@ -153,15 +242,24 @@ void HnswIndex::SweepAll() {
   }
 }
 
-absl::Status HnswIndex::Optimize() {
-  WriterGate::Exclusive exclusive(gate_);
+absl::Status HnswIndex::Rebuild(bool wide) {
   SweepAll();
-  ALCOVE_ASSIGN_OR_RETURN(std::unique_ptr<Graph> next, Relabel(*current_));
+  ALCOVE_ASSIGN_OR_RETURN(std::unique_ptr<Graph> next, Relabel(*current_, wide));
   graph_.store(next.get(), std::memory_order_seq_cst);
   current_.swap(next);
   const uint64_t ticket = epochs_.Retire();
   while (!epochs_.Passed(ticket)) std::this_thread::yield();
   return absl::OkStatus();
+}
+
+absl::Status HnswIndex::Optimize() {
+  WriterGate::Exclusive exclusive(gate_);
+  return Rebuild(current_->links().wide());
+}
+
+absl::Status HnswIndex::Widen() {
+  WriterGate::Exclusive exclusive(gate_);
+  return current_->links().wide() ? absl::OkStatus() : Rebuild(/*wide=*/true);
 }
 
 absl::StatusOr<std::vector<float>> HnswIndex::Get(RowId row) const {
@@ -245,7 +343,8 @@ absl::StatusOr<std::unique_ptr<VectorIndex>> LoadHnswIndex(const SnapshotHeader&
                                .vectors = header.layout.vectors,
                                .max_threads = max_threads,
                                .deterministic = header.deterministic,
-                               .max_rows = header.max_nodes});
+                               .max_rows = header.max_nodes},
+                              header.nodes > LinkStore::kNarrowNodes);
   if (absl::IsInvalidArgument(made.status())) return absl::DataLossError("snapshot header holds impossible values");
   if (!made.ok()) return made.status();
   ALCOVE_RETURN_IF_ERROR((*made)->Load(header, reader));

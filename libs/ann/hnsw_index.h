@@ -17,7 +17,10 @@ namespace alcove::ann {
 // builds the next generation beside the current one and publishes it with one store.
 class HnswIndex final : public VectorIndex {
  public:
-  static absl::StatusOr<std::unique_ptr<HnswIndex>> Make(const HnswOptions& options);
+  // See LinkStore for `wide` and `narrow_nodes`: an index starts with narrow links and changes over when it outgrows
+  // them.
+  static absl::StatusOr<std::unique_ptr<HnswIndex>> Make(const HnswOptions& options, bool wide = false,
+                                                         size_t narrow_nodes = LinkStore::kNarrowNodes);
 
   absl::Status Add(RowId row, absl::Span<const float> vector) override;
   absl::Status AddBatch(absl::Span<const RowId> rows, absl::Span<const float> vectors, size_t threads) override;
@@ -44,6 +47,18 @@ class HnswIndex final : public VectorIndex {
   explicit HnswIndex(const HnswOptions& options) : options_(options) {}
 
   absl::Status Put(RowId row, absl::Span<const float> vector, bool replace);
+  absl::Status TryPut(RowId row, absl::Span<const float> vector, bool replace);
+  // Puts new rows, whose insertions take turns.
+  absl::Status PutMany(absl::Span<const RowId> rows, absl::Span<const float> vectors);
+  // From row `next` on; says how far it came.
+  absl::Status TryPutMany(absl::Span<const RowId> rows, absl::Span<const float> vectors, size_t& next);
+  // Purges tombstones and publishes a copy in better order. All other writers kept out.
+  absl::Status Rebuild(bool wide);
+  absl::Status Widen();
+  // A node that holds the vector, not linked yet; scratch.query is prepared. Writers' gate held.
+  absl::StatusOr<NodeId> Place(RowId row, absl::Span<const float> vector, Scratch& scratch);
+  // Makes a linked node the row's. ABORTED when another writer was faster.
+  absl::Status Publish(RowId row, NodeId old, NodeId node);
   void SweepALittle();
   void SweepAll();  // all other writers kept out
   Scratch& ScratchOf(const EpochDomain::Pin& pin) const;
@@ -52,9 +67,8 @@ class HnswIndex final : public VectorIndex {
   absl::StatusOr<std::vector<Neighbor>> SearchWithFilter(const Graph& graph, const SearchParams& params,
                                                          Scratch& scratch) const;
   std::vector<Neighbor> RankPool(const Graph& graph, const SearchParams& params, Scratch& scratch, size_t& live) const;
-  // The k best of `candidates` (nearest first by codes); `live` says how many of those looked at were live.
-  std::vector<Neighbor> Rank(const Graph& graph, const SearchParams& params, const PreparedQuery& query,
-                             absl::Span<const NodeId> candidates, size_t& live) const;
+  // The k best of scratch.nodes, nearest first by scratch.distances; `live` says how many of those looked at were live.
+  std::vector<Neighbor> Rank(const Graph& graph, const SearchParams& params, Scratch& scratch, size_t& live) const;
 
   const HnswOptions options_;
   mutable WriterGate gate_;

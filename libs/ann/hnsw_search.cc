@@ -19,6 +19,12 @@ constexpr size_t kScanRows = 256;
 constexpr size_t kLanes = 4;
 constexpr size_t kStopRounds = 16;
 
+// Candidates ranked on vectors before the error bound is asked whether more are worth it, and how many then at a time.
+constexpr size_t kFirstRanked = 16;
+constexpr size_t kMoreRanked = 8;
+// The bound, in standard deviations of an estimate: RaBitQ's choice.
+constexpr float kDeviations = 1.9f;
+
 // Rows that match, by asking a fixed sample of them when the filter does not know.
 double MatchingRows(const RowFilter& filter, const RowTable& rows) {
   const double known = filter.EstimatedCount();
@@ -82,7 +88,7 @@ absl::StatusOr<std::vector<std::vector<Neighbor>>> HnswIndex::SearchBatch(absl::
   const auto begin = [&](Lane& lane) {
     lane.query = next++;
     graph.store().Prepare(queries.data() + lane.query * dim(), lane.scratch->query);
-    graph.BeginLayer(*lane.scratch, graph.Descend(*lane.scratch, graph.entry(), 0), ef);
+    graph.Begin(*lane.scratch, graph.entry(), 0, ef);
   };
   while (lanes.size() < kLanes && next < count) {
     if (scratch.lanes.size() == lanes.size()) scratch.lanes.push_back(std::make_unique<Scratch>());
@@ -93,7 +99,7 @@ absl::StatusOr<std::vector<std::vector<Neighbor>>> HnswIndex::SearchBatch(absl::
   for (size_t step = 1; !lanes.empty(); ++step) {
     for (size_t l = 0; l < lanes.size();) {
       Lane& lane = lanes[l];
-      if (graph.StepLayer(*lane.scratch, 0)) {
+      if (graph.TakeTurn(*lane.scratch)) {
         ++l;
         continue;
       }
@@ -124,10 +130,9 @@ absl::StatusOr<std::vector<Neighbor>> HnswIndex::SearchPinned(const Graph& graph
   }
   if (params.filter != nullptr) return SearchWithFilter(graph, params, scratch);
 
-  const Near start = graph.Descend(scratch, entry, 0);
   const size_t wanted = std::min(params.k, graph.rows().live());
   for (size_t ef = std::max(params.ef, params.k);; ef *= 4) {
-    if (!graph.SearchLayer(scratch, start, 0, ef, params.stop)) {
+    if (!graph.SearchLayer(scratch, entry, 0, ef, params.stop)) {
       return absl::CancelledError("search stopped by its caller");
     }
     size_t live = 0;
@@ -140,26 +145,35 @@ absl::StatusOr<std::vector<Neighbor>> HnswIndex::SearchPinned(const Graph& graph
 std::vector<Neighbor> HnswIndex::RankPool(const Graph& graph, const SearchParams& params, Scratch& scratch,
                                           size_t& live) const {
   scratch.nodes.clear();
-  for (size_t i = 0; i < scratch.pool.size(); ++i) scratch.nodes.push_back(scratch.pool[i].node());
-  return Rank(graph, params, scratch.query, scratch.nodes, live);
+  scratch.distances.clear();
+  for (size_t i = 0; i < scratch.pool.size(); ++i) {
+    scratch.nodes.push_back(scratch.pool.node(i));
+    scratch.distances.push_back(scratch.pool.distance(i));
+  }
+  return Rank(graph, params, scratch, live);
 }
 
-std::vector<Neighbor> HnswIndex::Rank(const Graph& graph, const SearchParams& params, const PreparedQuery& query,
-                                      absl::Span<const NodeId> candidates, size_t& live) const {
+std::vector<Neighbor> HnswIndex::Rank(const Graph& graph, const SearchParams& params, Scratch& scratch,
+                                      size_t& live) const {
   const NodeStore& store = graph.store();
   const RowTable& rows = graph.rows();
-  const size_t first = store.refines()
-                           ? std::max(params.rerank > 0 ? params.rerank : std::max<size_t>(2 * params.k, 20), params.k)
-                           : params.k;
+  const PreparedQuery& query = scratch.query;
+  const absl::Span<const NodeId> candidates = scratch.nodes;
+  const bool bounded = store.refines() && params.rerank == 0;
+  const size_t first = !store.refines() ? params.k : std::max(params.k, bounded ? kFirstRanked : params.rerank);
   std::vector<Neighbor> ranked;
+  std::vector<float> best;
   float scores[NodeStore::kBatch];
-  // Usually one round; more only when some of the best candidates turn out to be tombstones.
   live = 0;
   for (size_t done = 0, goal = std::min(first, candidates.size());;) {
     while (done < goal) {
       const size_t count = std::min(NodeStore::kBatch, goal - done);
       const NodeId* const nodes = candidates.data() + done;
-      for (size_t i = 0; i < count; ++i) store.PrefetchVector(nodes[i]);
+      for (size_t i = 0; i < count; ++i) {
+        rows.PrefetchRowOf(nodes[i]);
+        store.PrefetchVector(nodes[i]);
+      }
+      for (size_t i = 0; i < count; ++i) rows.PrefetchNodeOf(rows.RowOf(nodes[i]));
       store.Score(query, nodes, count, scores);
       for (size_t i = 0; i < count; ++i) {
         const RowId row = rows.RowOf(nodes[i]);
@@ -175,8 +189,21 @@ std::vector<Neighbor> HnswIndex::Rank(const Graph& graph, const SearchParams& pa
       }
       done += count;
     }
-    if (live >= params.k || done == candidates.size()) break;
-    goal = std::min(candidates.size(), done + first);
+    if (done == candidates.size()) break;
+    if (live >= params.k) {
+      if (!bounded) break;
+      // Candidates come in order of their estimates. When even the next one's lower bound is farther than the k-th
+      // best so far, none of the rest is likely to displace it.
+      best.clear();
+      for (const Neighbor& neighbor : ranked) best.push_back(-neighbor.score);
+      std::nth_element(best.begin(), best.begin() + static_cast<ptrdiff_t>(params.k - 1), best.end());
+      const float estimate = scratch.distances[done];
+      if (estimate - kDeviations * store.Deviation(query, candidates[done], estimate) > best[params.k - 1]) break;
+      goal = std::min(candidates.size(), done + kMoreRanked);
+    } else {
+      // Some of the best candidates turned out to be tombstones.
+      goal = std::min(candidates.size(), done + first);
+    }
   }
   std::sort(ranked.begin(), ranked.end(), TopK::Better);
   // A row and its replacement may both have been found.
@@ -203,10 +230,8 @@ absl::StatusOr<std::vector<Neighbor>> HnswIndex::SearchWithFilter(const Graph& g
   if (2 * matching <= budget || matching <= static_cast<double>(params.k)) {
     return ExactScan(graph.store(), graph.rows(), scratch.query, params);
   }
-  const Near start = graph.Descend(scratch, graph.entry(), 0);
   std::vector<Near> found;
-  if (!graph.SearchFiltered(scratch, start, ef, *params.filter, static_cast<size_t>(4 * budget) + 1024, params.stop,
-                            found)) {
+  if (!graph.SearchFiltered(scratch, ef, *params.filter, static_cast<size_t>(4 * budget) + 1024, params.stop, found)) {
     return absl::CancelledError("search stopped by its caller");
   }
   // The estimate was wrong, or the matches lie where the graph does not lead: the scan is certain.
@@ -214,9 +239,13 @@ absl::StatusOr<std::vector<Neighbor>> HnswIndex::SearchWithFilter(const Graph& g
     return ExactScan(graph.store(), graph.rows(), scratch.query, params);
   }
   scratch.nodes.clear();
-  for (const Near& near : found) scratch.nodes.push_back(near.node);
+  scratch.distances.clear();
+  for (const Near& near : found) {
+    scratch.nodes.push_back(near.node);
+    scratch.distances.push_back(near.distance);
+  }
   size_t live_found = 0;
-  return Rank(graph, params, scratch.query, scratch.nodes, live_found);
+  return Rank(graph, params, scratch, live_found);
 }
 
 }  // namespace alcove::ann

@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include "libs/ann/hnsw_index.h"
 #include "libs/ann/index.h"
 #include "libs/ann/test_data.h"
 
@@ -24,7 +25,7 @@ struct Config {
 
 std::string Name(const testing::TestParamInfo<Config>& info) {
   const char* metrics[] = {"", "Cosine", "Dot", "L2"};
-  const char* storages[] = {"None", "F32", "F16", "Int8", "Int4"};
+  const char* storages[] = {"None", "F32", "F16", "Int8", "Int4", "Int6", "Bit1"};
   return std::string(metrics[static_cast<int>(info.param.metric)]) + "Codes" +
          storages[static_cast<int>(info.param.codes)] + "Vectors" + storages[static_cast<int>(info.param.vectors)];
 }
@@ -71,7 +72,10 @@ TEST_P(HnswOf, ScoresNearlyAsTheFlatIndexDoes) {
   ASSERT_TRUE(want.ok());
   for (size_t i = 0; i < rows.size(); ++i) {
     const float size = GetParam().metric == Metric::kCosine ? 1 : 50;
-    EXPECT_NEAR((*got)[i].score, (*want)[i].score, GetParam().vectors == Storage::kNone ? 0.12 * size : 0.01 * size);
+    const double error = GetParam().vectors == Storage::kNone                                           ? 0.12
+                         : GetParam().vectors == Storage::kInt8 || GetParam().vectors == Storage::kInt6 ? 0.02
+                                                                                                        : 0.01;
+    EXPECT_NEAR((*got)[i].score, (*want)[i].score, error * size);
   }
   const auto scored = index_->Score(query, rows);
   ASSERT_TRUE(scored.ok());
@@ -94,6 +98,7 @@ TEST_P(HnswOf, GivesVectorsBack) {
       size += want[d] * want[d];
     }
     const double relative = GetParam().vectors == Storage::kF16                                          ? 0.001
+                            : GetParam().vectors == Storage::kInt6                                       ? 0.07
                             : GetParam().vectors == Storage::kInt8 || GetParam().codes == Storage::kInt8 ? 0.03
                                                                                                          : 0.2;
     EXPECT_LT(std::sqrt(error / size), relative);
@@ -128,10 +133,12 @@ TEST_P(HnswOf, KeepsItsRecallThroughChurn) {
   const auto queries = Clustered(200, kDim, 7);
   const SearchParams params{.k = 10, .ef = 100, .rerank = 60};
   const double fresh = Recall(*index_, *oracle_, queries, params);
-  EXPECT_GE(Recall(*before, *oracle_, queries, params), fresh - 0.01);
+  // Links are chosen as if shorter paths existed, which inner products do not promise.
+  const double lost = GetParam().metric == Metric::kDot ? 0.03 : 0.01;
+  EXPECT_GE(Recall(*before, *oracle_, queries, params), fresh - lost);
   ASSERT_TRUE(before->Optimize().ok());
   EXPECT_EQ(before->size(), oracle_->size());
-  EXPECT_GE(Recall(*before, *oracle_, queries, params), fresh - 0.01);
+  EXPECT_GE(Recall(*before, *oracle_, queries, params), fresh - lost);
   ASSERT_TRUE(before->Add(4, Nth(fresh_data, 4, kDim)).ok());
   if (GetParam().metric == Metric::kDot) return;
   EXPECT_EQ(before->Search(Nth(fresh_data, 4, kDim), {.k = 1})->front().row, 4u);
@@ -160,12 +167,62 @@ INSTANTIATE_TEST_SUITE_P(All, HnswOf,
                                          Config{Metric::kCosine, Storage::kInt8, Storage::kF32, 0.98},
                                          Config{Metric::kCosine, Storage::kInt4, Storage::kF16, 0.98},
                                          Config{Metric::kCosine, Storage::kInt4, Storage::kInt8, 0.95},
+                                         Config{Metric::kCosine, Storage::kInt4, Storage::kInt6, 0.85},
+                                         Config{Metric::kCosine, Storage::kBit1, Storage::kF16, 0.90},
+                                         Config{Metric::kDot, Storage::kBit1, Storage::kF32, 0.85},
+                                         Config{Metric::kL2, Storage::kInt4, Storage::kInt8, 0.90},
                                          Config{Metric::kCosine, Storage::kInt8, Storage::kNone, 0.93},
                                          Config{Metric::kDot, Storage::kInt8, Storage::kF32, 0.95},
                                          Config{Metric::kL2, Storage::kNone, Storage::kF16, 0.98},
                                          Config{Metric::kL2, Storage::kInt8, Storage::kF32, 0.98},
                                          Config{Metric::kL2, Storage::kInt4, Storage::kF16, 0.97}),
                          Name);
+
+TEST(Hnsw, ChangesToWideLinksWhenItOutgrowsNarrowOnes) {
+  const HnswOptions options{.dim = kDim, .m = 8, .ef_construction = 48, .max_rows = 1 << 16};
+  auto made = HnswIndex::Make(options, /*wide=*/false, /*narrow_nodes=*/700);
+  ASSERT_TRUE(made.ok());
+  VectorIndex& index = **made;
+  const auto data = Clustered(1100, kDim, 1);
+  auto oracle = *MakeFlatIndex({.dim = kDim});
+  ASSERT_TRUE(oracle->AddBatch(Sequence(1100), data).ok());
+  ASSERT_TRUE(index.AddBatch(Sequence(600), absl::MakeConstSpan(data).first(600 * kDim), 2).ok());
+  for (RowId row = 0; row < 20; ++row) ASSERT_TRUE(index.Remove(row).ok());
+  for (RowId row = 0; row < 20; ++row) ASSERT_TRUE(index.Add(row, Nth(data, row, kDim)).ok());
+  // In the middle of a batch on two threads.
+  ASSERT_TRUE(index.AddBatch(Sequence(400, 600), absl::MakeConstSpan(data).subspan(600 * kDim, 400 * kDim), 2).ok());
+  for (RowId row = 1000; row < 1100; ++row) ASSERT_TRUE(index.Add(row, Nth(data, row, kDim)).ok());
+  EXPECT_EQ(index.size(), 1100u);
+  EXPECT_GE(Recall(index, *oracle, Clustered(50, kDim, 7), {.k = 10, .ef = 80}), 0.95);
+  for (RowId row = 0; row < 1100; row += 31) {
+    EXPECT_EQ(index.Search(Nth(data, row, kDim), {.k = 1, .ef = 40})->front().row, row);
+  }
+}
+
+TEST(Hnsw, BuildsTheSameGraphTwiceWhenDeterministic) {
+  const auto data = Clustered(1500, kDim, 1);
+  std::string snapshots[2];
+  for (std::string& snapshot : snapshots) {
+    auto index = *MakeHnswIndex({.dim = kDim, .m = 8, .ef_construction = 48, .deterministic = true, .max_rows = 4096});
+    ASSERT_TRUE(index->AddBatch(Sequence(1500), data, 2).ok());
+    for (RowId row = 0; row < 300; ++row) ASSERT_TRUE(index->Remove(row).ok());
+    ASSERT_TRUE(index->Optimize().ok());
+    StringSink sink;
+    ASSERT_TRUE(index->SaveTo(sink).ok());
+    snapshot = sink.data;
+  }
+  EXPECT_EQ(snapshots[0], snapshots[1]);
+}
+
+TEST(Hnsw, AnswersABatchAsOneByOne) {
+  auto index = *MakeHnswIndex({.dim = kDim, .codes = Storage::kInt4, .vectors = Storage::kF16, .max_rows = 4096});
+  ASSERT_TRUE(index->AddBatch(Sequence(2000), Clustered(2000, kDim, 1), 1).ok());
+  const auto queries = Clustered(37, kDim, 7);
+  const SearchParams params{.k = 10, .ef = 40};
+  const auto batch = index->SearchBatch(queries, params);
+  ASSERT_TRUE(batch.ok());
+  for (size_t i = 0; i < 37; ++i) EXPECT_EQ((*batch)[i], *index->Search(Nth(queries, i, kDim), params)) << i;
+}
 
 }  // namespace
 }  // namespace alcove::ann

@@ -34,8 +34,10 @@ enum class Storage : uint8_t {
   kNone = 0,  // this half is not kept; the other one does both jobs
   kF32 = 1,   // exactly the caller's values
   kF16 = 2,   // half precision of the direction, norm in f32: relative error <= 2^-11 an element
-  kInt8 = 3,  // 8 bits a dimension, one scale a vector
-  kInt4 = 4,  // 4 bits a dimension, one scale a vector
+  kInt8 = 3,  // 8 bits a dimension
+  kInt4 = 4,  // 4 bits a dimension
+  kInt6 = 5,  // 6 bits a dimension, beside 4-bit codes, which hold 4 of them
+  kBit1 = 6,  // 1 bit a dimension (RaBitQ): estimates with a known error bound, which decides how many are ranked
 };
 
 struct Neighbor {
@@ -66,10 +68,11 @@ class StopCheck {
 };
 
 struct SearchParams {
-  size_t k = 10;                      // results wanted, 1..kMaxK; fewer come back when fewer rows match
-  size_t ef = 64;                     // breadth of the search, 1..kMaxEf; raised to k. Flat indexes ignore it
-  size_t rerank = 0;                  // candidates re-scored on the stored vectors; 0 chooses max(2k, 20), capped by ef
-  bool exact = false;                 // scan every (matching) row on the stored vectors
+  size_t k = 10;       // results wanted, 1..kMaxK; fewer come back when fewer rows match
+  size_t ef = 64;      // breadth of the search, 1..kMaxEf; raised to k. Flat indexes ignore it
+  size_t rerank = 0;   // candidates re-scored on the stored vectors; 0: until the codes' error bound says
+                       // that the rest cannot matter
+  bool exact = false;  // scan every (matching) row on the stored vectors
   const RowFilter* filter = nullptr;  // null: every row. Must outlive the call
   const StopCheck* stop = nullptr;    // null: never. Must outlive the call
 };
@@ -166,12 +169,14 @@ struct FlatOptions {
 struct HnswOptions {
   size_t dim = 0;  // 1..kMaxDim
   Metric metric = Metric::kCosine;
-  size_t m = 16;                    // links a node on the upper layers, 2 m on the base layer; 4..64
-  size_t ef_construction = 128;     // breadth of the search that finds a new node's neighbours, m..4096
-  uint64_t seed = 1;                // of the level draw and the rotation
-  Storage codes = Storage::kInt8;   // guide the search: kInt8, kInt4, or kNone to search on `vectors`
-  Storage vectors = Storage::kF32;  // kF32, kF16, kInt8 (compact), or kNone (codes alone; Get is approximate)
-  size_t max_threads = 0;           // for AddBatch; 0: number of CPUs
+  size_t m = 16;                   // links a node on the upper layers, 2 m on the base layer; 4..64
+  size_t ef_construction = 128;    // breadth of the search that finds a new node's neighbours, m..4096
+  uint64_t seed = 1;               // of the level draw and the rotation
+  Storage codes = Storage::kInt8;  // guide the search: kInt8, kInt4, kBit1, or kNone to search on `vectors`
+  // kF32 or kF16; beside kInt8 or kInt4 also kNone (codes alone; Get is approximate); beside kInt4 also kInt8 or kInt6,
+  // of which the codes already hold 4 bits (compact).
+  Storage vectors = Storage::kF32;
+  size_t max_threads = 0;  // for AddBatch; 0: number of CPUs
   // With `deterministic`, AddBatch inserts in order on one thread: the same calls give the same graph bit for bit.
   bool deterministic = false;
   size_t max_rows = size_t{1} << 26;  // capacity: address space reserved, not memory

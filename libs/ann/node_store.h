@@ -11,6 +11,7 @@
 #include "libs/ann/index.h"
 #include "libs/common/memory.h"
 #include "libs/simd/kernels.h"
+#include "libs/simd/quantize.h"
 #include "libs/simd/rotation.h"
 
 namespace alcove::ann {
@@ -19,8 +20,9 @@ namespace alcove::ann {
 using NodeId = uint32_t;
 inline constexpr NodeId kNoNode = ~NodeId{0};
 
-// What is kept of each vector; see Storage. Valid: codes kNone with vectors kF32 or kF16; codes kInt8 with vectors
-// kNone, kF16 or kF32; codes kInt4 with any of these or kInt8, which then holds the 4 bits that the codes leave off.
+// What is kept of each vector; see Storage. Valid: codes kNone or kBit1 with vectors kF32 or kF16; codes kInt8 with
+// vectors kNone, kF16 or kF32; codes kInt4 with any of these or kInt8 or kInt6, which then hold the 4 or 2 bits that
+// the codes leave off.
 struct StoreLayout {
   size_t dim = 0;
   Metric metric = Metric::kCosine;
@@ -31,13 +33,14 @@ struct StoreLayout {
 
 // A query in every form the distance kernels want. Reused between searches; one thread at a time.
 struct PreparedQuery {
-  AlignedBuffer<float> raw;      // [dim]
-  AlignedBuffer<float> rotated;  // [padded]
-  AlignedBuffer<int8_t> values;  // [padded], `rotated` in 8 bits
+  AlignedBuffer<float> raw;       // [dim]
+  AlignedBuffer<float> rotated;   // [padded]
+  AlignedBuffer<int8_t> values;   // [padded], `rotated` in 8 bits
+  AlignedBuffer<uint8_t> planes;  // [padded / 2], `rotated` in 4 bits, for 1-bit codes
   float squared_norm = 0;
-  float code_scale = 0;  // inner product with a code = code_scale * scale[node] * (sum - offset)
+  float code_scale = 0;  // inner product with a direction = code_scale * (sum - offset)
   float offset = 0;
-  float residual_offset = 0;
+  float rest_offset = 0;
   float weight = 0;  // distance = self - weight * scale[node] * (sum - offset) (+ squared norm of the node under kL2)
   float self = 0;
 };
@@ -62,12 +65,21 @@ class NodeStore {
   void Read(NodeId node, float* out) const;
 
   void Prepare(const float* query, PreparedQuery& out) const;
-  // A query that stands for a stored node, from its codes (its vector when there are none).
+  // A query for Compare that stands for a stored node.
   void PrepareNode(NodeId node, PreparedQuery& out) const;
 
   // out[i] = distance of nodes[i] by codes. count <= kBatch.
   static constexpr size_t kBatch = 256;
   void Estimate(const PreparedQuery& query, const NodeId* nodes, size_t count, float* out) const;
+  // The distance by which links are chosen: Estimate, or Refine where codes are too coarse to compare two nodes.
+  void Compare(const PreparedQuery& query, const NodeId* nodes, size_t count, float* out) const {
+    if (coarse()) return Refine(query, nodes, count, out);
+    Estimate(query, nodes, count, out);
+  }
+  bool coarse() const { return layout_.codes == Storage::kBit1; }
+  // The standard deviation of the error of an estimate. With codes only.
+  float Deviation(const PreparedQuery& query, NodeId node, float estimate) const;
+
   // out[i] = score (see Metric) of nodes[i] by the stored vectors. count <= kBatch.
   void Score(const PreparedQuery& query, const NodeId* nodes, size_t count, float* out) const;
   // Score as a distance, comparable with Estimate.
@@ -78,15 +90,20 @@ class NodeStore {
   void PrefetchCode(NodeId node) const {
     const uint8_t* at = traversal_base_ + size_t{node} * traversal_stride_;
     for (size_t i = 0; i < prefetch_bytes_; i += 64) __builtin_prefetch(at + i, 0, 3);
-    __builtin_prefetch(scales_.as<float>() + node, 0, 3);
+    if (traversal_scales_ != nullptr) __builtin_prefetch(traversal_scales_ + node, 0, 3);
   }
   void PrefetchVector(NodeId node) const {
     const uint8_t* at = vectors_.data() + size_t{node} * vector_stride_;
-    for (size_t i = 0; i < vector_stride_; i += 64) __builtin_prefetch(at + i, 0, 2);
+    for (size_t i = 0; i < vector_stride_; i += 64) __builtin_prefetch(at + i, 0, 3);
   }
 
-  size_t vector_bytes() const { return vectors_.committed() + norms_.committed() + residual_scales_.committed(); }
+  size_t vector_bytes() const { return vectors_.committed() + norms_.committed(); }
   size_t code_bytes() const { return codes_.committed() + scales_.committed(); }
+
+  // The length of the vector; with kInt8 or kInt6 vectors under kCosine to 8 bits.
+  float Norm(NodeId node) const;
+  // The factor behind the bits of a 1-bit code.
+  float SignFactor(NodeId node) const;
 
   // One array of the store, as a snapshot keeps it: `stride` bytes a node.
   struct Column {
@@ -98,6 +115,9 @@ class NodeStore {
 
  private:
   NodeStore(const StoreLayout& layout, size_t max_nodes);
+  auto CodeKernel() const { return layout_.codes == Storage::kInt8 ? kernels_.dot_u8_rows : kernels_.dot_u4_rows; }
+  void SetNorm(NodeId node, float norm);
+  void PrepareRaw(PreparedQuery& out) const;  // what Score needs, from out.raw
   void EncodeDirection(NodeId node, const float* vector, float norm, PreparedQuery& scratch);
 
   const StoreLayout layout_;
@@ -105,8 +125,14 @@ class NodeStore {
   const simd::Rotation rotation_;
   const size_t max_nodes_;
   size_t code_stride_ = 0;
+  int rest_bits_ = 0;         // of the vectors beside 4-bit codes
+  bool short_norms_ = false;  // bf16: only Get() needs them, of vectors kept coarsely
+  float deviation_ = 0;       // of an estimate, for directions at a right angle; 0: by node
   size_t vector_stride_ = 0;
-  GrowableArray codes_, scales_, norms_, vectors_, residual_scales_;
+  GrowableArray codes_, scales_, norms_, vectors_;
+  simd::Grid grid_ = {};
+  float step_ = 0;                           // of the codes
+  const float* traversal_scales_ = nullptr;  // what weighs an inner product in Estimate; null: nothing
   const uint8_t* traversal_base_ = nullptr;
   size_t traversal_stride_ = 0;
   size_t prefetch_bytes_ = 0;

@@ -1,5 +1,6 @@
 #include "libs/ann/relabel.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 #include <vector>
@@ -9,8 +10,9 @@
 namespace alcove::ann {
 namespace {
 
-// old node for each new number.
-std::vector<NodeId> BreadthFirst(const Graph& graph) {
+// old node for each new number: first those of the upper layers, which every search visits and which together then stay
+// in the cache; then breadth first, so that neighbours lie near one another.
+std::vector<NodeId> Order(const Graph& graph) {
   const size_t nodes = graph.rows().nodes();
   const LinkStore& links = graph.links();
   std::vector<bool> seen(nodes);
@@ -31,6 +33,12 @@ std::vector<NodeId> BreadthFirst(const Graph& graph) {
     }
   };
   if (const NodeId entry = graph.entry().node; entry != kNoNode) visit(entry);
+  std::vector<std::pair<int, NodeId>> upper;
+  for (NodeId node = 0; node < nodes; ++node) {
+    if (!free[node] && links.level(node) > 0) upper.emplace_back(-links.level(node), node);
+  }
+  std::stable_sort(upper.begin(), upper.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (const auto& [level, node] : upper) visit(node);
   follow();
   for (NodeId node = 0; node < nodes; ++node) {
     visit(node);
@@ -41,12 +49,12 @@ std::vector<NodeId> BreadthFirst(const Graph& graph) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Graph>> Relabel(const Graph& graph) {
-  const std::vector<NodeId> order = BreadthFirst(graph);
+absl::StatusOr<std::unique_ptr<Graph>> Relabel(const Graph& graph, bool wide) {
+  const std::vector<NodeId> order = Order(graph);
   std::vector<NodeId> renamed(graph.rows().nodes(), kNoNode);
   for (NodeId node = 0; node < order.size(); ++node) renamed[order[node]] = node;
 
-  ALCOVE_ASSIGN_OR_RETURN(std::unique_ptr<Graph> copy, Graph::Make(graph.options()));
+  ALCOVE_ASSIGN_OR_RETURN(std::unique_ptr<Graph> copy, Graph::Make(graph.options(), wide));
   ALCOVE_RETURN_IF_ERROR(copy->store().Grow(order.size(), /*exact=*/true));
   ALCOVE_RETURN_IF_ERROR(copy->links().Grow(order.size(), /*exact=*/true));
 

@@ -7,9 +7,9 @@
 
 namespace alcove::ann {
 
-// A copy of the graph without dead and free nodes, numbered so that nodes lie near the nodes they link to:
-// breadth-first from the entry, so that what a search reads together shares pages and cache lines. Writers are kept
+// A copy of the graph without dead and free nodes, with narrow or wide links, numbered so that what a search reads
+// together shares pages and cache lines: the upper layers first, then breadth-first from the entry. Writers are kept
 // out; no links lead to dead nodes (a sweep has just finished).
-absl::StatusOr<std::unique_ptr<Graph>> Relabel(const Graph& graph);
+absl::StatusOr<std::unique_ptr<Graph>> Relabel(const Graph& graph, bool wide);
 
 }  // namespace alcove::ann

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "libs/ann/graph.h"
 #include "libs/ann/validate.h"
@@ -15,7 +16,8 @@ namespace alcove::ann {
 namespace {
 
 constexpr char kMagic[8] = {'A', 'L', 'C', 'V', 'A', 'N', 'N', '\n'};
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
+constexpr uint64_t kSeed = 1;  // of the checksums
 constexpr size_t kChunk = size_t{1} << 20;
 constexpr uint64_t kMaxNodes = size_t{1} << 31;
 
@@ -52,7 +54,7 @@ absl::Status Append(ByteSink& sink, const void* data, size_t bytes) {
 
 absl::Status WriteSection(ByteSink& sink, uint32_t id, uint32_t stride, const void* data, size_t bytes) {
   RawSection section{.id = id, .stride = stride, .bytes = bytes};
-  section.checksum = Checksum(&section, 16, kVersion);
+  section.checksum = Checksum(&section, 16, kSeed);
   ALCOVE_RETURN_IF_ERROR(Append(sink, &section, sizeof(section)));
   const char* at = static_cast<const char*>(data);
   uint64_t chain = section.checksum;
@@ -66,10 +68,33 @@ absl::Status WriteSection(ByteSink& sink, uint32_t id, uint32_t stride, const vo
   return absl::OkStatus();
 }
 
+// A section whose data is made while it is written: fill(i, out) gives the `stride` bytes of node i.
+absl::Status WriteMadeSection(ByteSink& sink, uint32_t id, uint32_t stride, size_t nodes,
+                              absl::FunctionRef<void(size_t, char*)> fill) {
+  RawSection section{.id = id, .stride = stride, .bytes = nodes * stride};
+  section.checksum = Checksum(&section, 16, kSeed);
+  ALCOVE_RETURN_IF_ERROR(Append(sink, &section, sizeof(section)));
+  uint64_t chain = section.checksum;
+  std::vector<char> part;
+  std::vector<char> one(stride);
+  const auto flush = [&](size_t size) -> absl::Status {
+    ALCOVE_RETURN_IF_ERROR(Append(sink, part.data(), size));
+    chain = Checksum(part.data(), size, chain);
+    part.erase(part.begin(), part.begin() + static_cast<ptrdiff_t>(size));
+    return Append(sink, &chain, 8);
+  };
+  for (size_t i = 0; i < nodes; ++i) {
+    fill(i, one.data());
+    part.insert(part.end(), one.begin(), one.end());
+    while (part.size() >= kChunk) ALCOVE_RETURN_IF_ERROR(flush(kChunk));
+  }
+  return part.empty() ? absl::OkStatus() : flush(part.size());
+}
+
 absl::Status ReadSection(SnapshotReader& reader, uint32_t id, uint32_t stride, void* data, size_t bytes) {
   RawSection section;
   ALCOVE_RETURN_IF_ERROR(reader.ReadExactly(&section, sizeof(section)));
-  if (section.checksum != Checksum(&section, 16, kVersion) || section.id != id || section.stride != stride ||
+  if (section.checksum != Checksum(&section, 16, kSeed) || section.id != id || section.stride != stride ||
       section.bytes != bytes) {
     return absl::DataLossError(absl::StrCat("snapshot section ", id, " is damaged or missing"));
   }
@@ -94,21 +119,28 @@ absl::Status ReadSection(SnapshotReader& reader, uint32_t id, uint32_t stride, v
 absl::Status CheckNumbers(const NodeStore& store, const std::vector<uint8_t>& states) {
   const size_t nodes = states.size();
   const StoreLayout& layout = store.layout();
-  const float longest = std::sqrt(kMaxSquaredNorm) * 1.001f;
+  const float longest = std::sqrt(kMaxSquaredNorm) * 1.01f;
+  for (size_t i = 0; i < nodes; ++i) {
+    if (states[i] == LinkStore::kSwept) continue;
+    const auto node = static_cast<NodeId>(i);
+    const float norm = store.Norm(node);
+    if (!(std::fabs(norm) <= longest)) {
+      return absl::DataLossError(absl::StrCat("snapshot holds an impossible length for node ", i));
+    }
+    if (layout.metric == Metric::kCosine && !(norm > 0)) {
+      return absl::DataLossError(absl::StrCat("snapshot holds a zero vector for node ", i, " under cosine"));
+    }
+    if (layout.codes == Storage::kBit1 && !(store.SignFactor(node) >= 0 && store.SignFactor(node) <= 1.01f)) {
+      return absl::DataLossError(absl::StrCat("snapshot holds an impossible code factor for node ", i));
+    }
+  }
   for (const NodeStore::Column& column : store.columns()) {
-    const bool scales = column.id == 2, norms = column.id == 1, residual = column.id == 5;
-    if (!scales && !norms && !residual) continue;
-    const float* values = reinterpret_cast<const float*>(column.data);
-    // Under kCosine without codes the scale is one over the length, which the shortest legal vector makes 1e15.
-    const float most =
-        scales && layout.codes != Storage::kNone ? 2 * longest / std::sqrt(static_cast<float>(layout.dim)) : longest;
+    if (column.id != 2) continue;
+    const float* scales = reinterpret_cast<const float*>(column.data);
+    // Under kCosine the scale is one over the length, which the shortest legal vector makes 1e15.
     for (size_t i = 0; i < nodes; ++i) {
-      if (states[i] == LinkStore::kSwept) continue;
-      if (!(std::fabs(values[i]) <= most)) {
+      if (states[i] != LinkStore::kSwept && !(std::fabs(scales[i]) <= longest)) {
         return absl::DataLossError(absl::StrCat("snapshot holds an impossible scale for node ", i));
-      }
-      if (norms && layout.metric == Metric::kCosine && !(values[i] > 0)) {
-        return absl::DataLossError(absl::StrCat("snapshot holds a zero vector for node ", i, " under cosine"));
       }
     }
   }
@@ -125,6 +157,14 @@ absl::Status CheckNumbers(const NodeStore& store, const std::vector<uint8_t>& st
   return absl::OkStatus();
 }
 
+// The places of a node's links on a layer as the format has them: padded with kNoNode.
+void PadLinks(const LinkStore& links, NodeId node, int level, NodeId* out) {
+  NodeId linked[NodeStore::kBatch];
+  const size_t count = links.Read(node, level, linked);
+  std::copy_n(linked, count, out);
+  std::fill(out + count, out + links.capacity(level), kNoNode);
+}
+
 absl::Status SaveLinks(const Graph& graph, size_t nodes, ByteSink& sink) {
   const LinkStore& links = graph.links();
   std::vector<uint8_t> levels(nodes);
@@ -133,28 +173,34 @@ absl::Status SaveLinks(const Graph& graph, size_t nodes, ByteSink& sink) {
     const int level = links.level(node);
     levels[node] = static_cast<uint8_t>(level);
     for (int l = 1; l <= level; ++l) {
-      const auto* places = reinterpret_cast<const NodeId*>(links.links(node, l));
-      upper.insert(upper.end(), places, places + links.m());
+      upper.resize(upper.size() + links.m());
+      PadLinks(links, node, l, upper.data() + upper.size() - links.m());
     }
   }
-  const uint32_t stride = static_cast<uint32_t>(links.capacity(0)) * 4;
   ALCOVE_RETURN_IF_ERROR(WriteSection(sink, kLevels, 1, levels.data(), nodes));
-  const void* base = nodes > 0 ? links.links(0, 0) : nullptr;
-  ALCOVE_RETURN_IF_ERROR(WriteSection(sink, kBaseLinks, stride, base, nodes * stride));
+  std::vector<NodeId> places(links.capacity(0));
+  const auto fill = [&](size_t node, char* out) {
+    PadLinks(links, static_cast<NodeId>(node), 0, places.data());
+    std::memcpy(out, places.data(), places.size() * 4);
+  };
+  ALCOVE_RETURN_IF_ERROR(WriteMadeSection(sink, kBaseLinks, static_cast<uint32_t>(links.capacity(0)) * 4, nodes, fill));
   return WriteSection(sink, kUpperLinks, 4, upper.data(), upper.size() * 4);
 }
 
-absl::Status CheckLinks(const LinkStore& links, const std::vector<uint8_t>& states, NodeId node, int level) {
-  const LinkStore::Link* places = links.links(node, level);
-  for (size_t i = 0; i < links.capacity(level); ++i) {
-    const NodeId to = places[i].load(std::memory_order_relaxed);
-    if (to == kNoNode) break;
+// Checks the links of one node on one layer and takes them over.
+absl::Status LoadNode(LinkStore& links, const std::vector<uint8_t>& states, NodeId node, int level,
+                      const NodeId* places) {
+  const size_t most = links.capacity(level);
+  size_t count = 0;
+  for (; count < most && places[count] != kNoNode; ++count) {
+    const NodeId to = places[count];
     // A free node's links are stale and never followed: the nodes they name may have been reused on other levels.
     const bool followed = states[node] != LinkStore::kSwept;
     if (to >= states.size() || (followed && (states[to] == LinkStore::kSwept || links.level(to) < level))) {
       return absl::DataLossError(absl::StrCat("snapshot holds an impossible link of node ", node));
     }
   }
+  links.Write(node, level, {places, count});
   return absl::OkStatus();
 }
 
@@ -174,19 +220,20 @@ absl::Status LoadLinks(const SnapshotHeader& header, const std::vector<uint8_t>&
     links.set_state(node, static_cast<LinkStore::State>(states[node]));
     upper_words += levels[node] * links.m();
   }
-  const uint32_t stride = static_cast<uint32_t>(links.capacity(0)) * 4;
-  void* base = nodes > 0 ? links.links(0, 0) : nullptr;
-  ALCOVE_RETURN_IF_ERROR(ReadSection(reader, kBaseLinks, stride, base, nodes * stride));
+  const size_t most = links.capacity(0);
+  std::vector<NodeId> base(nodes * most);
+  ALCOVE_RETURN_IF_ERROR(
+      ReadSection(reader, kBaseLinks, static_cast<uint32_t>(most) * 4, base.data(), base.size() * 4));
+  for (NodeId node = 0; node < nodes; ++node) {
+    ALCOVE_RETURN_IF_ERROR(LoadNode(links, states, node, 0, base.data() + node * most));
+  }
   std::vector<NodeId> upper(upper_words);
   ALCOVE_RETURN_IF_ERROR(ReadSection(reader, kUpperLinks, 4, upper.data(), upper_words * 4));
   const NodeId* next = upper.data();
   for (NodeId node = 0; node < nodes; ++node) {
     for (int l = 1; l <= levels[node]; ++l, next += links.m()) {
-      for (size_t i = 0; i < links.m(); ++i) links.links(node, l)[i].store(next[i], std::memory_order_relaxed);
+      ALCOVE_RETURN_IF_ERROR(LoadNode(links, states, node, l, next));
     }
-  }
-  for (NodeId node = 0; node < nodes; ++node) {
-    for (int l = 0; l <= levels[node]; ++l) ALCOVE_RETURN_IF_ERROR(CheckLinks(links, states, node, l));
   }
   if (header.entry_node != kNoNode && (header.entry_node >= nodes || states[header.entry_node] == LinkStore::kSwept ||
                                        header.entry_level != levels[header.entry_node])) {
@@ -217,9 +264,13 @@ absl::StatusOr<SnapshotHeader> ReadHeader(SnapshotReader& reader) {
     return absl::FailedPreconditionError(
         absl::StrCat("snapshot has format version ", raw.version, "; this program reads up to ", kVersion));
   }
+  if (raw.version > 0 && raw.version < kVersion) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("snapshot has the old format version ", raw.version, "; build the index anew"));
+  }
   if (raw.version == 0 || raw.bytes != sizeof(raw)) return absl::DataLossError("snapshot header is damaged");
   ALCOVE_RETURN_IF_ERROR(reader.ReadExactly(&raw.kind, sizeof(raw) - 16));
-  if (raw.checksum != Checksum(&raw, offsetof(RawHeader, checksum), kVersion)) {
+  if (raw.checksum != Checksum(&raw, offsetof(RawHeader, checksum), kSeed)) {
     return absl::DataLossError("snapshot header is damaged");
   }
   SnapshotHeader header{.kind = static_cast<SnapshotHeader::Kind>(raw.kind),
@@ -261,7 +312,7 @@ absl::Status SaveSnapshot(SnapshotHeader header, const NodeStore& store, const R
                 .entry_level = header.entry_level,
                 .deterministic = header.deterministic};
   std::memcpy(raw.magic, kMagic, sizeof(kMagic));
-  raw.checksum = Checksum(&raw, offsetof(RawHeader, checksum), kVersion);
+  raw.checksum = Checksum(&raw, offsetof(RawHeader, checksum), kSeed);
   ALCOVE_RETURN_IF_ERROR(Append(sink, &raw, sizeof(raw)));
 
   std::vector<RowId> row_of(nodes);

@@ -72,12 +72,14 @@ TEST(Snapshot, NoticesEveryFlippedBit) {
   }
 }
 
-TEST(Snapshot, RefusesANewerVersionByName) {
+TEST(Snapshot, RefusesNewerAndOlderVersionsByName) {
   std::string bytes = Saved(*SmallHnsw());
-  bytes[8] = 2;
-  const absl::Status status = Loading(bytes);
-  EXPECT_TRUE(absl::IsFailedPrecondition(status));
-  EXPECT_NE(std::string(status.message()).find("version 2"), std::string::npos);
+  for (char version : {1, 3}) {
+    bytes[8] = version;
+    const absl::Status status = Loading(bytes);
+    EXPECT_TRUE(absl::IsFailedPrecondition(status));
+    EXPECT_NE(std::string(status.message()).find("version " + std::to_string(version)), std::string::npos);
+  }
 }
 
 TEST(Snapshot, RefusesMoreMemoryThanAllowed) {

@@ -131,12 +131,58 @@ void ScaleRows(const int32_t* sums, const float* scales, const uint32_t* ids, si
   const __m512 w = _mm512_set1_ps(weight), o = _mm512_set1_ps(offset), s = _mm512_set1_ps(self);
   for (size_t j = 0; j < count; j += 16) {
     const __mmask16 rest = count - j < 16 ? First(count - j) : 0xffff;
-    const __m512i id = _mm512_maskz_loadu_epi32(rest, ids + j);
-    const __m512 scale = _mm512_mask_i32gather_ps(_mm512_setzero_ps(), rest, id, scales, 4);
+    __m512 scale = _mm512_set1_ps(1);
+    if (scales != nullptr) {
+      const __m512i id = _mm512_maskz_loadu_epi32(rest, ids + j);
+      scale = _mm512_mask_i32gather_ps(_mm512_setzero_ps(), rest, id, scales, 4);
+    }
     const __m512 sum = _mm512_cvtepi32_ps(_mm512_maskz_loadu_epi32(rest, sums + j));
     const __m512 d = _mm512_sub_ps(s, _mm512_mul_ps(_mm512_mul_ps(w, scale), _mm512_sub_ps(sum, o)));
     _mm512_mask_storeu_ps(out + j, rest, d);
   }
+}
+
+size_t BelowF32(const float* values, size_t count, float threshold, uint32_t* out) {
+  const __m512 limit = _mm512_set1_ps(threshold);
+  __m512i at = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  size_t found = 0;
+  for (size_t i = 0; i < count; i += 16) {
+    const __mmask16 rest = count - i < 16 ? First(count - i) : 0xffff;
+    const __mmask16 hit = _mm512_mask_cmp_ps_mask(rest, _mm512_maskz_loadu_ps(rest, values + i), limit, _CMP_LT_OQ);
+    // In a register and stored whole: a compressing store to memory is slow on some processors.
+    _mm512_storeu_si512(out + found, _mm512_maskz_compress_epi32(hit, at));
+    found += static_cast<size_t>(__builtin_popcount(hit));
+    at = _mm512_add_epi32(at, _mm512_set1_epi32(16));
+  }
+  return found;
+}
+
+// Counts instead of searching: no branch to mispredict. Limit: (size + moved) / 16 loads of each array.
+size_t InsertSorted(float* keys, uint32_t* values, size_t size, size_t capacity, float key, uint32_t value) {
+  const __m512 k = _mm512_set1_ps(key);
+  size_t place = 0;
+  for (size_t i = 0; i < size; i += 16) {
+    const __mmask16 rest = size - i < 16 ? First(size - i) : 0xffff;
+    const __mmask16 before = _mm512_mask_cmp_ps_mask(rest, _mm512_maskz_loadu_ps(rest, keys + i), k, _CMP_LE_OQ);
+    place += static_cast<size_t>(__builtin_popcount(before));
+  }
+  if (place >= capacity) return capacity;
+  size_t moved = (size < capacity ? size : capacity - 1) - place;
+  for (; moved >= 16; moved -= 16) {
+    const size_t from = place + moved - 16;
+    const __m512 a = _mm512_loadu_ps(keys + from);
+    const __m512i b = _mm512_loadu_si512(values + from);
+    _mm512_storeu_ps(keys + from + 1, a);
+    _mm512_storeu_si512(values + from + 1, b);
+  }
+  const __mmask16 rest = First(moved);
+  const __m512 a = _mm512_maskz_loadu_ps(rest, keys + place);
+  const __m512i b = _mm512_maskz_loadu_epi32(rest, values + place);
+  _mm512_mask_storeu_ps(keys + place + 1, rest, a);
+  _mm512_mask_storeu_epi32(values + place + 1, rest, b);
+  keys[place] = key;
+  values[place] = value;
+  return place;
 }
 
 float MaxAbsF32(const float* x, size_t n) {
@@ -159,6 +205,34 @@ int32_t RoundS8(const float* x, float factor, int8_t* out, size_t n) {
     _mm_mask_storeu_epi8(out + i, rest, _mm512_cvtepi32_epi8(v));
   }
   return _mm512_reduce_add_epi32(sum);
+}
+
+__m512 Level(__m512 x, __m512 factor, __m512 centre, __m512 low, __m512 high) {
+  const __m512 level = _mm512_add_ps(_mm512_mul_ps(x, factor), centre);
+  const __m512 rounded = _mm512_roundscale_ps(level, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  return _mm512_min_ps(_mm512_max_ps(rounded, low), high);
+}
+
+float GridDot(const float* x, float factor, float centre, float low, float high, size_t n) {
+  const __m512 f = _mm512_set1_ps(factor), c = _mm512_set1_ps(centre);
+  const __m512 least = _mm512_set1_ps(low), most = _mm512_set1_ps(high);
+  __m512 sum = _mm512_setzero_ps();
+  for (size_t i = 0; i < n; i += 16) {
+    const __mmask16 rest = n - i < 16 ? First(n - i) : 0xffff;
+    const __m512 v = _mm512_maskz_loadu_ps(rest, x + i);
+    sum = _mm512_fmadd_ps(v, _mm512_sub_ps(Level(v, f, c, least, most), c), sum);
+  }
+  return _mm512_reduce_add_ps(sum);
+}
+
+void GridRound(const float* x, float factor, float centre, float low, float high, uint8_t* out, size_t n) {
+  const __m512 f = _mm512_set1_ps(factor), c = _mm512_set1_ps(centre);
+  const __m512 least = _mm512_set1_ps(low), most = _mm512_set1_ps(high);
+  for (size_t i = 0; i < n; i += 16) {
+    const __mmask16 rest = n - i < 16 ? First(n - i) : 0xffff;
+    const __m512 level = Level(_mm512_maskz_loadu_ps(rest, x + i), f, c, least, most);
+    _mm_mask_storeu_epi8(out + i, rest, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(level)));
+  }
 }
 
 void F32ToF16(const float* in, uint16_t* out, size_t n) {
@@ -227,8 +301,12 @@ void FillAvx512(Kernels& t) {
   t.dot_u8_rows = DotU8Rows;
   t.dot_u4_rows = DotU4Rows;
   t.scale_rows = ScaleRows;
+  t.below_f32 = BelowF32;
+  t.insert_sorted = InsertSorted;
   t.max_abs_f32 = MaxAbsF32;
   t.round_s8 = RoundS8;
+  t.grid_dot = GridDot;
+  t.grid_round = GridRound;
   t.f32_to_f16 = F32ToF16;
   t.f16_to_f32 = F16ToF32;
   t.hadamard_f32 = HadamardF32;

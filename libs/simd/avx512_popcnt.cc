@@ -18,7 +18,8 @@ void DotU1Rows(const uint8_t* planes, size_t n, const uint8_t* base, size_t stri
       for (size_t p = 0; p < 4; ++p) {
         const __m512i q = _mm512_maskz_loadu_epi64(rest, planes + p * bytes + b);
         const __m512i bits = _mm512_popcnt_epi64(_mm512_and_si512(c, q));
-        sum = _mm512_add_epi64(sum, _mm512_slli_epi64(bits, static_cast<unsigned>(p)));
+        const __m512i weighted = _mm512_slli_epi64(bits, static_cast<unsigned>(p));
+        sum = p == 3 ? _mm512_sub_epi64(sum, weighted) : _mm512_add_epi64(sum, weighted);
       }
     }
     out[j] = static_cast<int32_t>(_mm512_reduce_add_epi64(sum));

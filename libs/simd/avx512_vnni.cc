@@ -121,12 +121,43 @@ void DotU4Rows(const int8_t* q, size_t n, const uint8_t* base, size_t stride, co
   }
 }
 
+__m512i AddU2(__m512i sum, __m512i codes, const __m512i* q) {
+  const __m512i two = _mm512_set1_epi8(3);
+  sum = _mm512_dpbusd_epi32(sum, _mm512_and_si512(codes, two), q[0]);
+  sum = _mm512_dpbusd_epi32(sum, _mm512_and_si512(_mm512_srli_epi16(codes, 2), two), q[1]);
+  sum = _mm512_dpbusd_epi32(sum, _mm512_and_si512(_mm512_srli_epi16(codes, 4), two), q[2]);
+  return _mm512_dpbusd_epi32(sum, _mm512_and_si512(_mm512_srli_epi16(codes, 6), two), q[3]);
+}
+
+void DotU2Rows(const int8_t* q, size_t n, const uint8_t* base, size_t stride, const uint32_t* ids, size_t count,
+               int32_t* out) {
+  const size_t quarter = n / 4;
+  __m512i sums[4];
+  for (size_t j = 0; j < count; j += 4) {
+    const size_t most = count - j < 4 ? count - j : 4;
+    const uint8_t* c[4];
+    for (size_t k = 0; k < 4; ++k) {
+      c[k] = base + ids[j + (k < most ? k : 0)] * stride;
+      sums[k] = _mm512_setzero_si512();
+    }
+    for (size_t at = 0; at < quarter; at += 64) {
+      const __mmask64 rest = First(quarter - at);
+      __m512i v[4];
+      for (size_t p = 0; p < 4; ++p) v[p] = _mm512_maskz_loadu_epi8(rest, q + p * quarter + at);
+      for (size_t k = 0; k < 4; ++k) sums[k] = AddU2(sums[k], _mm512_maskz_loadu_epi8(rest, c[k] + at), v);
+    }
+    const __m128i four = Sum4(sums[0], sums[1], sums[2], sums[3]);
+    _mm_mask_storeu_epi32(out + j, static_cast<__mmask8>((1u << most) - 1), four);
+  }
+}
+
 }  // namespace
 
 void FillAvx512Vnni(Kernels& t) {
   t.name = "avx512+vnni";
   t.dot_u8_rows = DotU8Rows;
   t.dot_u4_rows = DotU4Rows;
+  t.dot_u2_rows = DotU2Rows;
 }
 
 }  // namespace alcove::simd

@@ -1,5 +1,6 @@
 #include "libs/simd/kernels.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -57,6 +58,38 @@ TEST_P(EachInstructionSet, AgreesWithScalarOnFloatDistances) {
   }
 }
 
+TEST_P(EachInstructionSet, FindsTheSamePositionsBelowAThreshold) {
+  for (size_t n : {0, 1, 5, 16, 17, 40, 255}) {
+    const auto values = Floats(n);
+    std::vector<uint32_t> want(n + 16), got(n + 16);
+    for (float threshold : {-10.0f, -0.3f, 0.0f, 10.0f}) {
+      const size_t count = Scalar().below_f32(values.data(), n, threshold, want.data());
+      ASSERT_EQ(set_->below_f32(values.data(), n, threshold, got.data()), count) << n;
+      EXPECT_TRUE(std::equal(want.begin(), want.begin() + static_cast<ptrdiff_t>(count), got.begin())) << n;
+    }
+  }
+}
+
+TEST_P(EachInstructionSet, KeepsTheSmallestKeysInOrder) {
+  for (size_t capacity : {1, 2, 15, 16, 17, 64, 100}) {
+    std::vector<float> keys(capacity + 1), want_keys(capacity + 1);
+    std::vector<uint32_t> values(capacity + 1), want_values(capacity + 1);
+    size_t size = 0;
+    for (uint32_t i = 0; i < 3 * capacity; ++i) {
+      // Few different keys: equal ones stay in the order they came.
+      const float key = static_cast<float>(random_() % 20);
+      const size_t place = Scalar().insert_sorted(want_keys.data(), want_values.data(), size, capacity, key, i);
+      ASSERT_EQ(set_->insert_sorted(keys.data(), values.data(), size, capacity, key, i), place);
+      if (size < capacity) ++size;
+      for (size_t j = 0; j < size; ++j) {
+        ASSERT_EQ(keys[j], want_keys[j]) << capacity << " " << j;
+        ASSERT_EQ(values[j], want_values[j]) << capacity << " " << j;
+      }
+      ASSERT_TRUE(std::is_sorted(keys.begin(), keys.begin() + static_cast<ptrdiff_t>(size)));
+    }
+  }
+}
+
 TEST_P(EachInstructionSet, EqualsScalarOnEightBitCodes) {
   for (size_t n : {1, 5, 31, 32, 33, 63, 64, 65, 100, 128, 384, 768, 1000}) {
     const size_t stride = n + 3;
@@ -100,6 +133,36 @@ TEST_P(EachInstructionSet, EqualsScalarOnFourBitCodes) {
       set_->dot_u4_rows(query.data(), n, codes.data(), stride, ids.data(), count, got.data());
       EXPECT_EQ(got, want) << n << " " << count;
     }
+  }
+}
+
+TEST_P(EachInstructionSet, EqualsScalarOnTwoBitCodes) {
+  for (size_t n : {64, 128, 192, 256, 384, 512, 768}) {
+    const size_t stride = n / 4 + 8;
+    auto codes = Bytes(stride * 9);
+    std::fill(codes.begin(), codes.begin() + static_cast<ptrdiff_t>(stride), uint8_t{0xff});
+    auto query = Query(n);
+    std::fill_n(query.begin(), n / 2, int8_t{127});
+    for (size_t count : {0, 1, 3, 4, 7, 9}) {
+      std::vector<uint32_t> ids(count);
+      for (uint32_t i = 0; i < count; ++i) ids[i] = (i * 5) % 9;
+      std::vector<int32_t> want(count + 1, 77), got(count + 1, 77);
+      Scalar().dot_u2_rows(query.data(), n, codes.data(), stride, ids.data(), count, want.data());
+      set_->dot_u2_rows(query.data(), n, codes.data(), stride, ids.data(), count, got.data());
+      EXPECT_EQ(got, want) << n << " " << count;
+    }
+  }
+}
+
+TEST_P(EachInstructionSet, RoundsToTheSameGrid) {
+  for (size_t n : {1, 16, 17, 64, 384}) {
+    const auto x = Floats(n);
+    std::vector<uint8_t> want(n), got(n);
+    Scalar().grid_round(x.data(), 2.7f, 7.5f, 0, 15, want.data(), n);
+    set_->grid_round(x.data(), 2.7f, 7.5f, 0, 15, got.data(), n);
+    EXPECT_EQ(got, want);
+    const float dot = Scalar().grid_dot(x.data(), 2.7f, 7.5f, 0, 15, n);
+    EXPECT_NEAR(set_->grid_dot(x.data(), 2.7f, 7.5f, 0, 15, n), dot, 1e-5f * static_cast<float>(n));
   }
 }
 
@@ -189,6 +252,9 @@ TEST_P(EachInstructionSet, EqualsScalarOnScalingAndRounding) {
     std::vector<float> out(n + 1, 5), out_scalar(n + 1, 5);
     set_->scale_rows(sums.data(), scales.data(), ids.data(), n, 1.5f, 0.25f, 33.0f, out.data());
     Scalar().scale_rows(sums.data(), scales.data(), ids.data(), n, 1.5f, 0.25f, 33.0f, out_scalar.data());
+    for (size_t i = 0; i <= n; ++i) EXPECT_NEAR(out[i], out_scalar[i], 1e-6f * (1 + std::fabs(out_scalar[i])));
+    set_->scale_rows(sums.data(), nullptr, ids.data(), n, 1.5f, 0.25f, 33.0f, out.data());
+    Scalar().scale_rows(sums.data(), nullptr, ids.data(), n, 1.5f, 0.25f, 33.0f, out_scalar.data());
     for (size_t i = 0; i <= n; ++i) EXPECT_NEAR(out[i], out_scalar[i], 1e-6f * (1 + std::fabs(out_scalar[i])));
   }
 }

@@ -96,6 +96,20 @@ void DotU4Rows(const int8_t* q, size_t n, const uint8_t* base, size_t stride, co
   }
 }
 
+void DotU2Rows(const int8_t* q, size_t n, const uint8_t* base, size_t stride, const uint32_t* ids, size_t count,
+               int32_t* out) {
+  const size_t quarter = n / 4;
+  for (size_t j = 0; j < count; ++j) {
+    const uint8_t* code = base + ids[j] * stride;
+    int32_t sum = 0;
+    for (size_t b = 0; b < quarter; ++b) {
+      sum += (code[b] & 3) * q[b] + (code[b] >> 2 & 3) * q[b + quarter] + (code[b] >> 4 & 3) * q[b + 2 * quarter] +
+             (code[b] >> 6) * q[b + 3 * quarter];
+    }
+    out[j] = sum;
+  }
+}
+
 void DotU1Rows(const uint8_t* planes, size_t n, const uint8_t* base, size_t stride, const uint32_t* ids, size_t count,
                int32_t* out) {
   const size_t bytes = n / 8;
@@ -110,7 +124,7 @@ void DotU1Rows(const uint8_t* planes, size_t n, const uint8_t* base, size_t stri
         std::memcpy(&y, planes + p * bytes + b, 8);
         bits += std::popcount(x & y);
       }
-      sum += bits << p;
+      sum += p == 3 ? -(bits << p) : bits << p;
     }
     out[j] = sum;
   }
@@ -119,8 +133,37 @@ void DotU1Rows(const uint8_t* planes, size_t n, const uint8_t* base, size_t stri
 void ScaleRows(const int32_t* sums, const float* scales, const uint32_t* ids, size_t count, float self, float weight,
                float offset, float* out) {
   for (size_t j = 0; j < count; ++j) {
-    out[j] = self - weight * scales[ids[j]] * (static_cast<float>(sums[j]) - offset);
+    const float scale = scales == nullptr ? 1 : scales[ids[j]];
+    out[j] = self - weight * scale * (static_cast<float>(sums[j]) - offset);
   }
+}
+
+size_t BelowF32(const float* values, size_t count, float threshold, uint32_t* out) {
+  size_t found = 0;
+  for (size_t i = 0; i < count; ++i) {
+    out[found] = static_cast<uint32_t>(i);
+    found += values[i] < threshold;
+  }
+  return found;
+}
+
+size_t InsertSorted(float* keys, uint32_t* values, size_t size, size_t capacity, float key, uint32_t value) {
+  size_t place = size;
+  for (size_t low = 0; low < place;) {
+    const size_t middle = (low + place) / 2;
+    if (keys[middle] <= key) {
+      low = middle + 1;
+    } else {
+      place = middle;
+    }
+  }
+  if (place >= capacity) return capacity;
+  const size_t moved = (size < capacity ? size : capacity - 1) - place;
+  std::memmove(keys + place + 1, keys + place, moved * sizeof(float));
+  std::memmove(values + place + 1, values + place, moved * sizeof(uint32_t));
+  keys[place] = key;
+  values[place] = value;
+  return place;
 }
 
 void MultiplyF32(float* x, const float* y, size_t n) {
@@ -142,6 +185,24 @@ int32_t RoundS8(const float* x, float factor, int8_t* out, size_t n) {
     sum += out[i];
   }
   return sum;
+}
+
+float Level(float x, float factor, float centre, float low, float high) {
+  // Adding and subtracting 1.5 * 2^23 rounds to the nearest integer without a call.
+  const float level = (x * factor + centre + 12582912.0f) - 12582912.0f;
+  return level < low ? low : level > high ? high : level;
+}
+
+float GridDot(const float* x, float factor, float centre, float low, float high, size_t n) {
+  float sum = 0;
+  for (size_t i = 0; i < n; ++i) sum += x[i] * (Level(x[i], factor, centre, low, high) - centre);
+  return sum;
+}
+
+void GridRound(const float* x, float factor, float centre, float low, float high, uint8_t* out, size_t n) {
+  for (size_t i = 0; i < n; ++i) {
+    out[i] = static_cast<uint8_t>(static_cast<int32_t>(Level(x[i], factor, centre, low, high)));
+  }
 }
 
 int32_t ExpandU8(const uint8_t* codes, int8_t* out, size_t n) {
@@ -201,11 +262,16 @@ void FillScalar(Kernels& t) {
               .dot_f16_rows = DotF16Rows,
               .dot_u8_rows = DotU8Rows,
               .dot_u4_rows = DotU4Rows,
+              .dot_u2_rows = DotU2Rows,
               .dot_u1_rows = DotU1Rows,
               .scale_rows = ScaleRows,
+              .below_f32 = BelowF32,
+              .insert_sorted = InsertSorted,
               .multiply_f32 = MultiplyF32,
               .max_abs_f32 = MaxAbsF32,
               .round_s8 = RoundS8,
+              .grid_dot = GridDot,
+              .grid_round = GridRound,
               .expand_u8 = ExpandU8,
               .expand_u4 = ExpandU4,
               .f32_to_f16 = F32ToF16,
