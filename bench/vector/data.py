@@ -1,10 +1,15 @@
-"""Data sets of the vector benchmark: generated once, cached, with exact answers."""
+"""Data sets of the vector benchmark: made once, cached, with exact answers."""
 
+import os
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 
 K = 10
+QUERIES = 1000
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def clustered(rows: int, dim: int, seed: int, latent: int = 20):
@@ -26,8 +31,10 @@ def clustered(rows: int, dim: int, seed: int, latent: int = 20):
         who = assigned[start:start + 4096]
         z = rng.standard_normal((len(who), latent)).astype(np.float32)
         z += 0.3 * np.sin(2 * z[:, ::-1])
-        block = np.einsum("nl,nld->nd", z, bases[who % 64], optimize=True) if dim <= 128 else np.concatenate(
-            [(z[i:i + 1] @ bases[c % 64]) for i, c in enumerate(who)])
+        block = np.empty((len(who), dim), np.float32)
+        for base in range(64):
+            chosen = who % 64 == base
+            block[chosen] = z[chosen] @ bases[base]
         out[start:start + 4096] = centres[who] + 0.9 * block + 0.05 * rng.standard_normal((len(who), dim)).astype(np.float32)
     out /= np.linalg.norm(out, axis=1, keepdims=True)
     return out
@@ -40,20 +47,38 @@ def hard(rows: int, dim: int, seed: int):
     return out / np.linalg.norm(out, axis=1, keepdims=True)
 
 
-def read_vectors(path: str) -> np.ndarray:
-    """[rows, dim] float32 from .npy or .fvecs (each row: int32 dim, dim floats)."""
-    if path.endswith(".npy"):
-        return np.ascontiguousarray(np.load(path), np.float32)
-    raw = np.fromfile(path, np.int32)
-    return np.ascontiguousarray(raw.reshape(-1, raw[0] + 1)[:, 1:]).view(np.float32)
+def wordnet_texts(cache: pathlib.Path) -> list[str]:
+    """The definitions of WordNet 3.0 (Debian package wordnet-base), without their examples, each once."""
+    folder = pathlib.Path("/usr/share/wordnet")
+    if not folder.exists():
+        work = cache / "wordnet-base"
+        work.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["apt-get", "download", "-qq", "wordnet-base"], cwd=work, check=True, stderr=subprocess.DEVNULL)
+        subprocess.run(["dpkg", "-x", next(work.glob("wordnet-base_*.deb")), work / "files"], check=True)
+        folder = work / "files/usr/share/wordnet"
+    texts = {}
+    for part in ("adj", "adv", "noun", "verb"):
+        for line in (folder / f"data.{part}").read_text(encoding="utf-8").splitlines():
+            if not line.startswith("  "):
+                texts[line.split(" | ", 1)[1].split('; "')[0].strip()] = None
+    return list(texts)
 
 
-def from_file(path: str, queries: int = 1000, seed: int = 5):
-    """Real embeddings: duplicates removed, `queries` rows held out."""
-    vectors = np.unique(read_vectors(path), axis=0)
+def wordnet(cache: pathlib.Path, rows: int):
+    """Definitions embedded by the suite's own sentence model; `rows` of them (0: all) and 1,000 others as queries."""
+    file = cache / "wordnet.f32"
+    if not file.exists():
+        texts = cache / "wordnet.txt"
+        texts.write_text("\n".join(wordnet_texts(cache)) + "\n")
+        model = pathlib.Path(os.environ.get("ALCOVE_LOCAL", ROOT / ".local")) / "models/all-MiniLM-L6-v2"
+        subprocess.run([ROOT / "scripts/fetch_model.sh", model], check=True, stdout=sys.stderr)
+        print("embedding WordNet, once; about ten minutes on two cores", file=sys.stderr)
+        subprocess.run([os.environ["EMBEDDER"], model, texts, file], check=True)
+    vectors = np.unique(np.fromfile(file, np.float32).reshape(-1, 384), axis=0)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    np.random.default_rng(seed).shuffle(vectors)
-    return vectors[queries:], vectors[:queries]
+    np.random.default_rng(5).shuffle(vectors)
+    base = vectors[QUERIES:]
+    return base[:rows] if rows else base, vectors[:QUERIES]
 
 
 def exact(base: np.ndarray, queries: np.ndarray) -> np.ndarray:
@@ -67,18 +92,17 @@ def exact(base: np.ndarray, queries: np.ndarray) -> np.ndarray:
     return best
 
 
-def load(name: str, rows: int, cache: pathlib.Path, file: str | None = None):
+def load(name: str, rows: int, cache: pathlib.Path):
     """(base, queries, truth, folder); everything normalised, so cosine, inner product and L2 rank alike."""
-    folder = cache / f"{name}-{rows}-v1"
+    folder = cache / f"{name}-{rows or 'all'}-v2"
     if not (folder / "truth.i32").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        count = 1000
-        if file:
-            base, queries = from_file(file, count)
+        if name == "wordnet":
+            base, queries = wordnet(cache, rows)
         else:
             dim = int(name.removeprefix("hard").removeprefix("s").split("-")[0])
             make = hard if name.startswith("hard") else clustered
-            both = make(rows + count, dim, seed=20240)
+            both = make(rows + QUERIES, dim, seed=20240)
             base, queries = both[:rows], both[rows:]
         base.tofile(folder / "base.f32")
         queries.tofile(folder / "queries.f32")

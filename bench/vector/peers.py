@@ -1,7 +1,7 @@
 """The peers, each with the settings its documentation recommends for recall at this scale: M = 16 (degree 32).
 
-A peer is a function (base, queries, threads) -> (build_cpu_s, bytes_per_vector or None, [(setting, search)]), where
-search() runs all queries on one thread and returns ids [queries, K].
+A peer is a function (base, queries, threads) -> list of (label, build CPU seconds, bytes a vector, [search, ...]): search()
+runs all queries on one thread and returns ids [queries, K]. Searches are in the order of growing effort.
 """
 
 import time
@@ -10,7 +10,7 @@ import numpy as np
 
 from data import K
 
-EFS = (10, 15, 20, 30, 40, 60, 80, 120, 160, 240, 320, 480)
+EFS = (10, 12, 15, 20, 25, 30, 40, 60, 80, 120, 160, 240, 320, 480)
 
 
 def hnswlib(base, queries, threads):
@@ -27,41 +27,53 @@ def hnswlib(base, queries, threads):
             index.set_ef(ef)
             return index.knn_query(queries, k=K, num_threads=1)[0]
         return search
-    return build, base.shape[1] * 4 + 32 * 4 + 4 + 8 + 9, [(ef, at(ef)) for ef in EFS]
+    return [("hnswlib", build, base.shape[1] * 4 + 32 * 4 + 4 + 8 + 9, [at(ef) for ef in EFS])]
 
 
-def _faiss(kind):
-    def run(base, queries, threads):
-        import faiss
+def faiss_hnsw(base, queries, threads):
+    import faiss
 
-        faiss.omp_set_num_threads(threads)
-        dim = base.shape[1]
-        metric = faiss.METRIC_INNER_PRODUCT
-        if kind == "flat":
-            index = faiss.IndexHNSWFlat(dim, 16, metric)
-        else:
-            index = faiss.IndexHNSWSQ(dim, faiss.ScalarQuantizer.QT_8bit, 16, metric)
-        graph = index
-        index.hnsw.efConstruction = 128
-        if kind == "sq8+refine":
-            index = faiss.IndexRefineFlat(index)
-        start = time.process_time()
-        index.train(base)
-        index.add(base)
-        build = time.process_time() - start
-        faiss.omp_set_num_threads(1)
+    dim = base.shape[1]
+    graph = faiss.IndexHNSWSQ(dim, faiss.ScalarQuantizer.QT_8bit, 16, faiss.METRIC_INNER_PRODUCT)
+    graph.hnsw.efConstruction = 128
+    refined = faiss.IndexRefineFlat(graph)
+    faiss.omp_set_num_threads(threads)
+    start = time.process_time()
+    refined.train(base)
+    refined.add(base)
+    build = time.process_time() - start
+    faiss.omp_set_num_threads(1)
 
-        def at(ef):
-            def search():
-                graph.hnsw.efSearch = ef
-                if kind == "sq8+refine":
-                    index.k_factor = min(2.0, max(1.0, ef / K))
-                return index.search(queries, K)[1]
-            return search
-        code = dim * 4 if kind == "flat" else dim
-        more = dim * 4 if kind == "sq8+refine" else 0
-        return build, code + more + 32 * 4 + 16, [(ef, at(ef)) for ef in EFS]
-    return run
+    def at(index, ef):
+        def search():
+            graph.hnsw.efSearch = ef
+            refined.k_factor = min(2.0, max(1.0, ef / K))
+            return index.search(queries, K)[1]
+        return search
+    return [("faiss HNSW-SQ8", build, dim + 32 * 4 + 16, [at(graph, ef) for ef in EFS]),
+            ("faiss HNSW-SQ8+refine", build, dim * 5 + 32 * 4 + 16, [at(refined, ef) for ef in EFS])]
+
+
+def faiss_ivf(base, queries, threads):
+    import faiss
+
+    dim = base.shape[1]
+    index = faiss.index_factory(dim, f"IVF1024,PQ{dim // 2}x4fs,RFlat", faiss.METRIC_INNER_PRODUCT)
+    faiss.omp_set_num_threads(threads)
+    start = time.process_time()
+    index.train(base)
+    index.add(base)
+    build = time.process_time() - start
+    faiss.omp_set_num_threads(1)
+
+    def at(probes, factor):
+        def search():
+            faiss.extract_index_ivf(index.base_index).nprobe = probes
+            index.k_factor = factor
+            return index.search(queries, K)[1]
+        return search
+    settings = [(1, 2), (2, 3), (4, 3), (8, 3), (8, 6), (16, 3), (16, 6), (32, 6), (64, 8), (128, 10)]
+    return [("faiss IVF-PQfs+refine", build, dim * 4 + dim // 4 + 8, [at(*s) for s in settings])]
 
 
 def _usearch(dtype):
@@ -78,15 +90,14 @@ def _usearch(dtype):
                 index.expansion_search = ef
                 return index.search(queries, K, threads=1).keys
             return search
-        return build, index.memory_usage / len(base), [(ef, at(ef)) for ef in EFS]
+        return [(f"usearch {dtype}", build, index.memory_usage / len(base), [at(ef) for ef in EFS])]
     return run
 
 
 def svs(base, queries, threads):
     import svs as lib
 
-    parameters = lib.VamanaBuildParameters(alpha=0.95, graph_max_degree=32, window_size=128, num_threads=threads) \
-        if _svs_has_threads(lib) else lib.VamanaBuildParameters(alpha=0.95, graph_max_degree=32, window_size=128)
+    parameters = lib.VamanaBuildParameters(alpha=0.95, graph_max_degree=32, window_size=128)
     start = time.process_time()
     index = lib.Vamana.build(parameters, base.astype(np.float16), lib.DistanceType.MIP, num_threads=threads)
     build = time.process_time() - start
@@ -97,19 +108,14 @@ def svs(base, queries, threads):
             index.search_window_size = ef
             return index.search(queries, K)[0]
         return search
-    return build, base.shape[1] * 2 + 33 * 4, [(ef, at(ef)) for ef in EFS]
-
-
-def _svs_has_threads(lib):
-    return "num_threads" in (lib.VamanaBuildParameters.__init__.__doc__ or "")
+    return [("svs f16", build, base.shape[1] * 2 + 33 * 4, [at(ef) for ef in EFS])]
 
 
 PEERS = {
     "hnswlib": hnswlib,
-    "faiss HNSW": _faiss("flat"),
-    "faiss HNSW-SQ8": _faiss("sq8"),
-    "faiss HNSW-SQ8+refine": _faiss("sq8+refine"),
-    "usearch f16": _usearch("f16"),
+    "svs": svs,
     "usearch i8": _usearch("i8"),
-    "svs f16": svs,
+    "usearch f16": _usearch("f16"),
+    "faiss HNSW": faiss_hnsw,
+    "faiss IVF": faiss_ivf,
 }

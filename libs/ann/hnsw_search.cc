@@ -25,6 +25,22 @@ constexpr size_t kMoreRanked = 8;
 // The bound, in standard deviations of an estimate: RaBitQ's choice.
 constexpr float kDeviations = 1.9f;
 
+// Share of matching rows from which on a filtered search is a plain one whose result is filtered.
+constexpr double kMostlyMatching = 0.4;
+
+// The pool's nodes that live and match, nearest first, into scratch.nodes and scratch.distances.
+void KeepMatching(const Graph& graph, const RowFilter& filter, Scratch& scratch) {
+  scratch.nodes.clear();
+  scratch.distances.clear();
+  for (size_t i = 0; i < scratch.pool.size(); ++i) {
+    const NodeId node = scratch.pool.node(i);
+    const RowId row = graph.rows().RowOf(node);
+    if (graph.rows().NodeOf(row) != node || !filter.Matches(row)) continue;
+    scratch.nodes.push_back(node);
+    scratch.distances.push_back(scratch.pool.distance(i));
+  }
+}
+
 // Rows that match, by asking a fixed sample of them when the filter does not know.
 double MatchingRows(const RowFilter& filter, const RowTable& rows) {
   const double known = filter.EstimatedCount();
@@ -229,6 +245,20 @@ absl::StatusOr<std::vector<Neighbor>> HnswIndex::SearchWithFilter(const Graph& g
   const double budget = std::min(static_cast<double>(live), visits);
   if (2 * matching <= budget || matching <= static_cast<double>(params.k)) {
     return ExactScan(graph.store(), graph.rows(), scratch.query, params);
+  }
+  // Where most of what a plain search finds matches anyway, it is the faster one: as much wider as needed.
+  const double selectivity = std::min(1.0, matching / static_cast<double>(std::max<size_t>(live, 1)));
+  if (selectivity >= kMostlyMatching) {
+    const auto wider = static_cast<size_t>(static_cast<double>(ef) / selectivity);
+    if (!graph.SearchLayer(scratch, graph.entry(), 0, wider, params.stop)) {
+      return absl::CancelledError("search stopped by its caller");
+    }
+    KeepMatching(graph, *params.filter, scratch);
+    if (scratch.nodes.size() >= params.k) {
+      size_t live_found = 0;
+      std::vector<Neighbor> ranked = Rank(graph, params, scratch, live_found);
+      if (ranked.size() >= params.k) return ranked;
+    }
   }
   std::vector<Near> found;
   if (!graph.SearchFiltered(scratch, ef, *params.filter, static_cast<size_t>(4 * budget) + 1024, params.stop, found)) {
