@@ -190,8 +190,8 @@ struct LoadOptions {
   size_t max_bytes = ~size_t{0};  // refuses (RESOURCE_EXHAUSTED) snapshots that would need more memory
 };
 
-// Reads what SaveTo wrote, flat or HNSW. DATA_LOSS: truncated, damaged, or inconsistent; FAILED_PRECONDITION: written
-// by a newer version.
+// Reads what SaveTo wrote, flat or HNSW. DATA_LOSS: truncated, damaged, inconsistent, or of an older format;
+// FAILED_PRECONDITION: written by a newer version.
 absl::StatusOr<std::unique_ptr<VectorIndex>> LoadIndex(ByteSource& source, const LoadOptions& options = {});
 
 }  // namespace alcove::ann

@@ -265,7 +265,8 @@ absl::StatusOr<SnapshotHeader> ReadHeader(SnapshotReader& reader) {
         absl::StrCat("snapshot has format version ", raw.version, "; this program reads up to ", kVersion));
   }
   if (raw.version > 0 && raw.version < kVersion) {
-    return absl::FailedPreconditionError(
+    // Not FAILED_PRECONDITION: to its owner it is like a damaged one, the index is built anew.
+    return absl::DataLossError(
         absl::StrCat("snapshot has the old format version ", raw.version, "; build the index anew"));
   }
   if (raw.version == 0 || raw.bytes != sizeof(raw)) return absl::DataLossError("snapshot header is damaged");
