@@ -1,8 +1,10 @@
 #include "libs/ann/growable_array.h"
 
 #include <algorithm>
+#include <cerrno>
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "absl/strings/str_cat.h"
 
@@ -35,7 +37,7 @@ absl::Status GrowableArray::Reserve(size_t max_bytes) {
 }
 
 absl::Status GrowableArray::Grow(size_t bytes, bool exact) {
-  const size_t before = committed();
+  const size_t before = grown_.load(std::memory_order_relaxed);
   if (bytes <= before) return absl::OkStatus();
   if (bytes > max_bytes_) {
     return absl::ResourceExhaustedError(absl::StrCat("index capacity of ", max_bytes_, " bytes an array is used up"));
@@ -46,7 +48,15 @@ absl::Status GrowableArray::Grow(size_t bytes, bool exact) {
   }
   // Advice only: without transparent huge pages everything works on small ones.
   if (target > kHugePage) madvise(data_ + before, target - before, MADV_HUGEPAGE);
-  committed_.store(target, std::memory_order_relaxed);
+  grown_.store(target, std::memory_order_relaxed);
+  return absl::OkStatus();
+}
+
+absl::Status GrowableArray::Map(int file, size_t offset, size_t bytes) {
+  if (bytes == 0) return absl::OkStatus();
+  void* mapping = mmap(data_, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, file, static_cast<off_t>(offset));
+  if (mapping == MAP_FAILED) return absl::ErrnoToStatus(errno, "cannot map a snapshot into memory");
+  mapped_ = RoundUp(bytes, static_cast<size_t>(sysconf(_SC_PAGESIZE)));
   return absl::OkStatus();
 }
 

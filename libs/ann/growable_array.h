@@ -26,8 +26,14 @@ class GrowableArray {
   // With `exact`, commits only what is needed: for arrays made in one go, which then waste no part of a huge page.
   absl::Status Grow(size_t bytes, bool exact = false);
 
+  // Replaces the first `bytes`, already grown to, by those of a file from `offset` on, a multiple of the page size.
+  // They are read when they are touched, belong to the file's cache until they are written, and the file stays as it
+  // is.
+  absl::Status Map(int file, size_t offset, size_t bytes);
+
   uint8_t* data() const { return data_; }
-  size_t committed() const { return committed_.load(std::memory_order_relaxed); }
+  // Memory taken; what is mapped from a file does not count.
+  size_t committed() const { return grown_.load(std::memory_order_relaxed) - mapped_; }
 
   template <typename T>
   T* as() const {
@@ -39,7 +45,8 @@ class GrowableArray {
   size_t mapping_bytes_ = 0;
   uint8_t* data_ = nullptr;
   size_t max_bytes_ = 0;
-  std::atomic<size_t> committed_{0};
+  std::atomic<size_t> grown_{0};
+  size_t mapped_ = 0;
 };
 
 }  // namespace alcove::ann

@@ -194,4 +194,10 @@ struct LoadOptions {
 // FAILED_PRECONDITION: written by a newer version.
 absl::StatusOr<std::unique_ptr<VectorIndex>> LoadIndex(ByteSource& source, const LoadOptions& options = {});
 
+// The same from a file that holds nothing else, with the vectors mapped instead of copied: they take no memory of the
+// process beyond what the system caches, which it can drop; codes and links are loaded. Nobody may change the file
+// while the index lives (a new snapshot replaces it by rename). Changes to the index never reach the file; after
+// Optimize() all vectors are in memory. NOT_FOUND when there is no such file.
+absl::StatusOr<std::unique_ptr<VectorIndex>> OpenIndex(const std::string& path, const LoadOptions& options = {});
+
 }  // namespace alcove::ann

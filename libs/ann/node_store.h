@@ -105,6 +105,9 @@ class NodeStore {
   // The factor behind the bits of a 1-bit code.
   float SignFactor(NodeId node) const;
 
+  // The vectors of all nodes come from a file; see GrowableArray::Map.
+  absl::Status MapVectors(int file, size_t offset, size_t bytes) { return vectors_.Map(file, offset, bytes); }
+
   // One array of the store, as a snapshot keeps it: `stride` bytes a node.
   struct Column {
     uint32_t id;

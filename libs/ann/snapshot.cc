@@ -19,9 +19,18 @@ constexpr char kMagic[8] = {'A', 'L', 'C', 'V', 'A', 'N', 'N', '\n'};
 constexpr uint32_t kVersion = 2;
 constexpr uint64_t kSeed = 1;  // of the checksums
 constexpr size_t kChunk = size_t{1} << 20;
+constexpr size_t kPage = 4096;
 constexpr uint64_t kMaxNodes = size_t{1} << 31;
 
-enum Section : uint32_t { kEnd = 0, kRows = 16, kStates = 17, kBaseLinks = 18, kLevels = 19, kUpperLinks = 20 };
+enum Section : uint32_t {
+  kEnd = 0,
+  kRows = 16,
+  kStates = 17,
+  kBaseLinks = 18,
+  kLevels = 19,
+  kUpperLinks = 20,
+  kVectors = 4
+};
 
 // On disk, little endian, no padding: every field lies on a multiple of its size.
 struct RawHeader {
@@ -113,6 +122,73 @@ absl::Status ReadSection(SnapshotReader& reader, uint32_t id, uint32_t stride, v
     done += part;
   }
   return absl::OkStatus();
+}
+
+// Knows how much was written.
+class CountingSink final : public ByteSink {
+ public:
+  explicit CountingSink(ByteSink& sink) : sink_(sink) {}
+  absl::Status Append(std::string_view bytes) override {
+    written_ += bytes.size();
+    return sink_.Append(bytes);
+  }
+  size_t written() const { return written_; }
+
+ private:
+  ByteSink& sink_;
+  size_t written_ = 0;
+};
+
+// A section that can be mapped: data in one piece from a multiple of the page size on, the checksums behind it.
+absl::Status WritePagedSection(CountingSink& sink, uint32_t id, uint32_t stride, const void* data, size_t bytes) {
+  RawSection section{.id = id, .stride = stride, .bytes = bytes};
+  section.checksum = Checksum(&section, 16, kSeed);
+  ALCOVE_RETURN_IF_ERROR(Append(sink, &section, sizeof(section)));
+  const std::string padding((kPage - sink.written() % kPage) % kPage, '\0');
+  ALCOVE_RETURN_IF_ERROR(sink.Append(padding));
+  const char* at = static_cast<const char*>(data);
+  std::vector<uint64_t> sums;
+  uint64_t chain = section.checksum;
+  for (size_t done = 0; done < bytes;) {
+    const size_t part = std::min(kChunk, bytes - done);
+    ALCOVE_RETURN_IF_ERROR(Append(sink, at + done, part));
+    sums.push_back(chain = Checksum(at + done, part, chain));
+    done += part;
+  }
+  return Append(sink, sums.data(), sums.size() * 8);
+}
+
+// Into `data`, or, when the reader has a file, mapped over it. All of it is read and verified either way.
+absl::Status ReadVectors(SnapshotReader& reader, uint32_t stride, size_t bytes, uint8_t* data, NodeStore& store) {
+  RawSection section;
+  ALCOVE_RETURN_IF_ERROR(reader.ReadExactly(&section, sizeof(section)));
+  const absl::Status damaged =
+      absl::DataLossError(absl::StrCat("snapshot section ", kVectors, " is damaged or missing"));
+  if (section.checksum != Checksum(&section, 16, kSeed) || section.id != kVectors || section.stride != stride ||
+      section.bytes != bytes) {
+    return damaged;
+  }
+  std::string padding((kPage - reader.offset() % kPage) % kPage, '\0');
+  ALCOVE_RETURN_IF_ERROR(reader.ReadExactly(padding.data(), padding.size()));
+  if (padding.find_first_not_of('\0') != std::string::npos) return damaged;
+  const bool mapped = reader.file() >= 0;
+  const size_t offset = reader.offset();
+  std::vector<uint8_t> piece(mapped ? std::min(kChunk, bytes) : 0);
+  std::vector<uint64_t> sums;
+  uint64_t chain = section.checksum;
+  for (size_t done = 0; done < bytes;) {
+    const size_t part = std::min(kChunk, bytes - done);
+    uint8_t* to = mapped ? piece.data() : data + done;
+    ALCOVE_RETURN_IF_ERROR(reader.ReadExactly(to, part));
+    sums.push_back(chain = Checksum(to, part, chain));
+    done += part;
+  }
+  for (const uint64_t sum : sums) {
+    uint64_t stored;
+    ALCOVE_RETURN_IF_ERROR(reader.ReadExactly(&stored, 8));
+    if (stored != sum) return damaged;
+  }
+  return mapped ? store.MapVectors(reader.file(), offset, bytes) : absl::OkStatus();
 }
 
 // A vector that arrived with a checksum may still have been written by something else than SaveTo.
@@ -252,6 +328,7 @@ absl::Status SnapshotReader::ReadExactly(void* out, size_t size) {
     if (got == 0 || got > size) return absl::DataLossError("snapshot is truncated");
     at += got;
     size -= got;
+    offset_ += got;
   }
   return absl::OkStatus();
 }
@@ -295,7 +372,8 @@ absl::StatusOr<SnapshotHeader> ReadHeader(SnapshotReader& reader) {
 }
 
 absl::Status SaveSnapshot(SnapshotHeader header, const NodeStore& store, const RowTable& rows, const Graph* graph,
-                          ByteSink& sink) {
+                          ByteSink& out) {
+  CountingSink sink(out);
   const size_t nodes = rows.nodes();
   RawHeader raw{.version = kVersion,
                 .bytes = sizeof(RawHeader),
@@ -327,8 +405,10 @@ absl::Status SaveSnapshot(SnapshotHeader header, const NodeStore& store, const R
   ALCOVE_RETURN_IF_ERROR(WriteSection(sink, kRows, 4, row_of.data(), nodes * 4));
   ALCOVE_RETURN_IF_ERROR(WriteSection(sink, kStates, 1, states.data(), nodes));
   for (const NodeStore::Column& column : store.columns()) {
-    ALCOVE_RETURN_IF_ERROR(
-        WriteSection(sink, column.id, static_cast<uint32_t>(column.stride), column.data, nodes * column.stride));
+    const auto stride = static_cast<uint32_t>(column.stride);
+    ALCOVE_RETURN_IF_ERROR(column.id == kVectors
+                               ? WritePagedSection(sink, column.id, stride, column.data, nodes * column.stride)
+                               : WriteSection(sink, column.id, stride, column.data, nodes * column.stride));
   }
   if (graph != nullptr) ALCOVE_RETURN_IF_ERROR(SaveLinks(*graph, nodes, sink));
   return WriteSection(sink, kEnd, 1, nullptr, 0);
@@ -350,8 +430,10 @@ absl::Status LoadSnapshot(const SnapshotHeader& header, NodeStore& store, RowTab
   ALCOVE_RETURN_IF_ERROR(rows.Restore(row_of, states));
   ALCOVE_RETURN_IF_ERROR(store.Grow(nodes));
   for (const NodeStore::Column& column : store.columns()) {
-    ALCOVE_RETURN_IF_ERROR(
-        ReadSection(reader, column.id, static_cast<uint32_t>(column.stride), column.data, nodes * column.stride));
+    const auto stride = static_cast<uint32_t>(column.stride);
+    ALCOVE_RETURN_IF_ERROR(column.id == kVectors
+                               ? ReadVectors(reader, stride, nodes * column.stride, column.data, store)
+                               : ReadSection(reader, column.id, stride, column.data, nodes * column.stride));
   }
   ALCOVE_RETURN_IF_ERROR(CheckNumbers(store, states));
   if (graph != nullptr) ALCOVE_RETURN_IF_ERROR(LoadLinks(header, states, *graph, reader));
@@ -360,6 +442,10 @@ absl::Status LoadSnapshot(const SnapshotHeader& header, NodeStore& store, RowTab
 
 absl::StatusOr<std::unique_ptr<VectorIndex>> LoadIndex(ByteSource& source, const LoadOptions& options) {
   SnapshotReader reader(source, options.max_bytes);
+  return LoadFrom(reader, options);
+}
+
+absl::StatusOr<std::unique_ptr<VectorIndex>> LoadFrom(SnapshotReader& reader, const LoadOptions& options) {
   ALCOVE_ASSIGN_OR_RETURN(const SnapshotHeader header, ReadHeader(reader));
   // At least this much memory a node: half a byte a dimension, and the row tables.
   const uint64_t least = header.nodes * (header.layout.dim / 2 + 13 + uint64_t{header.m} * 8);

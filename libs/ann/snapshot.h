@@ -34,16 +34,23 @@ struct SnapshotHeader {
 // Reads exactly what is asked for, or fails with DATA_LOSS.
 class SnapshotReader {
  public:
-  SnapshotReader(ByteSource& source, size_t max_bytes) : source_(source), max_bytes_(max_bytes) {}
+  // `file`: of which the source is the content from the start, so that parts of it can be mapped; -1: none.
+  SnapshotReader(ByteSource& source, size_t max_bytes, int file = -1)
+      : source_(source), max_bytes_(max_bytes), file_(file) {}
   absl::Status ReadExactly(void* out, size_t size);
+  size_t offset() const { return offset_; }  // bytes read so far
+  int file() const { return file_; }
   // What the loaded index may take.
   size_t max_bytes() const { return max_bytes_; }
 
  private:
   ByteSource& source_;
   const size_t max_bytes_;
+  const int file_;
+  size_t offset_ = 0;
 };
 
+absl::StatusOr<std::unique_ptr<VectorIndex>> LoadFrom(SnapshotReader& reader, const LoadOptions& options);
 absl::StatusOr<SnapshotHeader> ReadHeader(SnapshotReader& reader);
 
 // `graph` is null for a flat index. The caller keeps writers out.

@@ -22,7 +22,23 @@ void Reseal(std::string& data) {
     uint64_t chain = hash(at, 16, 1), bytes;
     std::memcpy(data.data() + at + 16, &chain, 8);
     std::memcpy(&bytes, data.data() + at + 8, 8);
+    uint32_t id;
+    std::memcpy(&id, data.data() + at, 4);
     at += 24;
+    if (id == 4) {  // from a page on in one piece, its checksums behind it
+      at += (4096 - at % 4096) % 4096;
+      if (at > data.size() || bytes > data.size() - at) return;
+      size_t sum = at + bytes;
+      for (; bytes > 0 && sum + 8 <= data.size(); sum += 8) {
+        const size_t part = bytes < (1 << 20) ? bytes : (1 << 20);
+        chain = hash(at, part, chain);
+        std::memcpy(data.data() + sum, &chain, 8);
+        at += part;
+        bytes -= part;
+      }
+      at = sum;
+      continue;
+    }
     while (bytes > 0 && at < data.size()) {
       const size_t part = bytes < (1 << 20) ? bytes : (1 << 20);
       if (part + 8 > data.size() - at) return;

@@ -1,5 +1,8 @@
 #include "libs/ann/snapshot.h"
 
+#include <cstdio>
+#include <fstream>
+#include <sstream>
 #include <string>
 
 #include <gtest/gtest.h>
@@ -79,6 +82,41 @@ TEST(Snapshot, RefusesNewerAndOlderVersionsByName) {
     const absl::Status status = Loading(bytes);
     EXPECT_EQ(status.code(), version == 1 ? absl::StatusCode::kDataLoss : absl::StatusCode::kFailedPrecondition);
     EXPECT_NE(std::string(status.message()).find("version " + std::to_string(version)), std::string::npos);
+  }
+}
+
+TEST(Snapshot, OpensAFileWithItsVectorsMapped) {
+  const auto data = Clustered(3000, kDim, 1);
+  for (const bool hnsw : {true, false}) {
+    auto index = hnsw ? *MakeHnswIndex({.dim = kDim, .m = 8, .ef_construction = 32, .max_rows = 5000})
+                      : *MakeFlatIndex({.dim = kDim});
+    ASSERT_TRUE(index->AddBatch(Sequence(3000), data, 1).ok());
+    const std::string path = testing::TempDir() + "ann_snapshot_test_mapped";
+    const std::string bytes = Saved(*index);
+    std::ofstream(path, std::ios::binary) << bytes;
+    auto opened = OpenIndex(path);
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    EXPECT_LE((*opened)->MemoryUsage().vectors + 3000 * kDim * 3, index->MemoryUsage().vectors);
+    for (size_t i = 0; i < 3000; i += 97) {
+      EXPECT_EQ(*(*opened)->Get(static_cast<RowId>(i)), *index->Get(static_cast<RowId>(i)));
+      const SearchParams params{.k = 5, .ef = 40};
+      EXPECT_EQ(*(*opened)->Search(Nth(data, i, kDim), params), *index->Search(Nth(data, i, kDim), params));
+    }
+    // It changes like any other, and the file does not.
+    ASSERT_TRUE((*opened)->Update(5, Nth(data, 6, kDim)).ok());
+    for (RowId row = 3000; row < 3100; ++row) ASSERT_TRUE((*opened)->Add(row, Nth(data, row - 3000, kDim)).ok());
+    EXPECT_EQ(*(*opened)->Get(3050), *index->Get(50));
+    ASSERT_TRUE((*opened)->Optimize().ok());
+    EXPECT_EQ(*(*opened)->Get(3050), *index->Get(50));
+    std::ostringstream after;
+    after << std::ifstream(path, std::ios::binary).rdbuf();
+    EXPECT_TRUE(after.str() == bytes);
+    std::string damaged = bytes;
+    damaged[bytes.size() / 2] = static_cast<char>(damaged[bytes.size() / 2] ^ 4);
+    std::ofstream(path, std::ios::binary) << damaged;
+    EXPECT_TRUE(absl::IsDataLoss(OpenIndex(path).status()));
+    std::remove(path.c_str());
+    EXPECT_TRUE(absl::IsNotFound(OpenIndex(path).status()));
   }
 }
 
