@@ -11,7 +11,7 @@ BUILD_PACKAGES=(
   golang-github-grpc-ecosystem-grpc-gateway-dev grpc-proto
   libboost1.81-dev libboost-system1.81-dev libboost-url1.81-dev libnghttp2-dev libsimdjson-dev libssl-dev
   libhiredis-dev libpqxx-dev libpq-dev libsqlite3-dev libyaml-cpp-dev
-  libutf8proc-dev libxxhash-dev libzstd-dev zlib1g-dev
+  libstemmer-dev libutf8proc-dev libxxhash-dev libzstd-dev zlib1g-dev
   libgtest-dev libgmock-dev libbenchmark-dev
   redis-server python3 python3-venv python3-pip jq)
 TEST_PACKAGES=(postgresql procps openssl nodejs npm)
