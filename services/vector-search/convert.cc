@@ -95,9 +95,15 @@ absl::StatusOr<Condition> ConditionFromProto(const pb::Condition& condition, int
       ALCOVE_ASSIGN_OR_RETURN(Filter filter, FilterAtDepth(condition.filter(), depth + 1));
       return Condition(std::move(filter));
     }
+    case pb::Condition::kMatchText: return TextFromProto(condition.match_text());
+    case pb::Condition::kGeoRadius: return GeoFromProto(condition.geo_radius());
+    case pb::Condition::kGeoBox: return GeoFromProto(condition.geo_box());
+    case pb::Condition::kGeoPolygon: return GeoFromProto(condition.geo_polygon());
     case pb::Condition::KIND_NOT_SET: break;
   }
-  return InvalidField("filter", "a condition needs one of match, range, has_id, is_empty and filter");
+  return InvalidField("filter",
+                      "a condition needs one of match, range, has_id, is_empty, match_text, geo_radius, geo_box, "
+                      "geo_polygon and filter");
 }
 
 void ConditionToProto(const Condition& condition, pb::Condition* out) {
@@ -116,6 +122,10 @@ void ConditionToProto(const Condition& condition, pb::Condition* out) {
     for (const std::string& id : has_id->ids) to->add_ids(id);
   } else if (const auto* is_empty = std::get_if<IsEmptyCondition>(&condition)) {
     out->mutable_is_empty()->set_field(is_empty->field);
+  } else if (const auto* text = std::get_if<TextCondition>(&condition)) {
+    TextToProto(*text, out->mutable_match_text());
+  } else if (const auto* geo = std::get_if<GeoCondition>(&condition)) {
+    GeoToProto(*geo, out);
   } else {
     FilterToProto(std::get<Filter>(condition), out->mutable_filter());
   }
@@ -170,6 +180,9 @@ absl::StatusOr<CollectionConfig> ConfigFromProto(const pb::Collection& collectio
     }
     config.schema[path] = static_cast<FieldType>(type);
   }
+  for (const auto& [name, from] : collection.sparse()) {
+    ALCOVE_ASSIGN_OR_RETURN(config.sparse[name], SparseConfigFromProto(from));
+  }
   config.embedding_model = collection.embedding_model();
   config.description = collection.description();
   return config;
@@ -190,6 +203,9 @@ void CollectionToProto(const CollectionView& view, pb::Collection* out) {
   for (const auto& [path, type] : entry.config.schema) {
     (*out->mutable_schema())[path] = static_cast<pb::FieldType>(type);
   }
+  for (const auto& [name, field] : entry.config.sparse) {
+    SparseConfigToProto(field, &(*out->mutable_sparse())[name]);
+  }
   out->set_embedding_model(entry.config.embedding_model);
   out->set_description(entry.config.description);
   out->set_shard_count(static_cast<uint32_t>(entry.placement.shard_count));
@@ -206,6 +222,7 @@ absl::StatusOr<StoredPoint> PointFromProto(const pb::Point& point) {
   for (const auto& [name, vector] : point.named_vectors()) {
     out.vectors.push_back({name, {vector.values().begin(), vector.values().end()}});
   }
+  for (const auto& [name, vector] : point.sparse_vectors()) out.sparse.push_back({name, SparseFromProto(vector)});
   auto payload = PayloadFromProto(point.payload());
   if (!payload.ok()) {
     return InvalidField("payload", absl::StrCat("point \"", point.id(), "\": ", payload.status().message()));
@@ -220,6 +237,9 @@ void PointToProto(const StoredPoint& point, pb::Point* out) {
     CopyFloats(vector.values, vector.name.empty() ? out->mutable_vector()
                                                   : (*out->mutable_named_vectors())[vector.name].mutable_values());
   }
+  for (const NamedSparse& vector : point.sparse) {
+    SparseToProto(vector.components, &(*out->mutable_sparse_vectors())[vector.name]);
+  }
   if (!point.payload.empty()) PayloadToProto(point.payload, out->mutable_payload());
 }
 
@@ -228,6 +248,17 @@ void FoundToProto(const FoundPoint& point, pb::ScoredPoint* out) {
   out->set_score(point.score);
   if (!point.payload.empty()) PayloadToProto(point.payload, out->mutable_payload());
   CopyFloats(point.vector, out->mutable_vector());
+  for (const NamedVector& vector : point.named_vectors) {
+    CopyFloats(vector.values, (*out->mutable_named_vectors())[vector.name].mutable_values());
+  }
+  for (const NamedSparse& vector : point.sparse_vectors) {
+    SparseToProto(vector.components, &(*out->mutable_sparse_vectors())[vector.name]);
+  }
+  for (const HighlightedField& highlighted : point.highlights) {
+    pb::Highlight* const to = out->add_highlights();
+    to->set_field(highlighted.field);
+    for (const std::string& fragment : highlighted.fragments) to->add_fragments(fragment);
+  }
 }
 
 absl::StatusOr<UpsertCall> UpsertFromProto(const pb::UpsertPointsRequest& request) {
@@ -273,33 +304,8 @@ absl::StatusOr<ScrollCall> ScrollFromProto(const pb::ScrollPointsRequest& reques
   call.page_token = request.page_token();
   call.payload = SelectorFromProto(request.payload());
   call.with_vectors = request.with_vectors();
-  return call;
-}
-
-absl::StatusOr<SearchCall> SearchFromProto(const pb::SearchPointsRequest& request) {
-  SearchCall call;
-  call.collection = request.collection();
-  call.query.vector.assign(request.vector().begin(), request.vector().end());
-  call.query.vector_name = request.vector_name();
-  call.query.limit = request.limit();
-  ALCOVE_ASSIGN_OR_RETURN(call.query.filter, FilterFromProto(request.filter()));
-  if (request.has_score_threshold()) call.query.score_threshold = request.score_threshold();
-  call.query.payload = SelectorFromProto(request.payload());
-  call.query.with_vectors = request.with_vectors();
-  call.query.ef = request.params().ef();
-  call.query.exact = request.params().exact();
-  call.id = request.id();
-  call.offset = request.offset();
   call.min_sequence = request.min_sequence();
-  call.allow_partial = request.partial_results() == pb::PARTIAL_RESULTS_ALLOW;
   return call;
-}
-
-void SearchToProto(const SearchReply& reply, pb::SearchPointsResponse* out) {
-  for (const FoundPoint& point : reply.points) FoundToProto(point, out->add_points());
-  out->mutable_shards()->set_asked(reply.asked);
-  out->mutable_shards()->set_answered(reply.answered);
-  for (const std::string& failure : reply.failures) out->mutable_shards()->add_failures(failure);
 }
 
 absl::StatusOr<SearchQuery> QueryFromProto(const pb::SearchShardRequest& request) {
@@ -314,6 +320,9 @@ absl::StatusOr<SearchQuery> QueryFromProto(const pb::SearchShardRequest& request
   query.ef = request.params().ef();
   query.exact = request.params().exact();
   query.exclude_id = request.exclude_id();
+  query.sparse = SparseFromProto(request.sparse());
+  query.text = request.text();
+  if (request.has_statistics()) query.statistics = StatisticsFromProto(request.statistics());
   return query;
 }
 
@@ -328,6 +337,9 @@ void QueryToProto(const SearchQuery& query, pb::SearchShardRequest* out) {
   out->mutable_params()->set_ef(query.ef);
   out->mutable_params()->set_exact(query.exact);
   out->set_exclude_id(query.exclude_id);
+  if (!query.sparse.empty()) SparseToProto(query.sparse, out->mutable_sparse());
+  out->set_text(query.text);
+  if (query.statistics) StatisticsToProto(*query.statistics, out->mutable_statistics());
 }
 
 ShardTarget TargetFromProto(const pb::ShardRef& ref) {
@@ -340,11 +352,32 @@ void TargetToProto(const ShardTarget& target, pb::ShardRef* out) {
   out->set_min_sequence(target.min_sequence);
 }
 
+namespace {
+
+void AddSparse(const std::vector<NamedSparse>& vectors, pb::EncodedPoint* out) {
+  for (const NamedSparse& vector : vectors) {
+    pb::EncodedSparse* const to = out->add_sparse_vectors();
+    to->set_name(vector.name);
+    SparseToProto(vector.components, to->mutable_vector());
+  }
+}
+
+std::vector<NamedSparse> SparseOf(const pb::EncodedPoint& point) {
+  std::vector<NamedSparse> out;
+  for (const pb::EncodedSparse& vector : point.sparse_vectors()) {
+    out.push_back({vector.name(), SparseFromProto(vector.vector())});
+  }
+  return out;
+}
+
+}  // namespace
+
 void EncodedToProto(const FoundPoint& point, pb::EncodedPoint* out) {
   out->set_id(point.id);
   out->set_score(point.score);
   out->set_payload(point.payload);
   if (!point.vector.empty()) CopyFloats(point.vector, out->add_vectors()->mutable_values());
+  AddSparse(point.sparse_vectors, out);
 }
 
 void EncodedToProto(const StoredPoint& point, pb::EncodedPoint* out) {
@@ -355,6 +388,7 @@ void EncodedToProto(const StoredPoint& point, pb::EncodedPoint* out) {
     to->set_name(vector.name);
     CopyFloats(vector.values, to->mutable_values());
   }
+  AddSparse(point.sparse, out);
 }
 
 namespace {
@@ -375,6 +409,7 @@ absl::StatusOr<FoundPoint> FoundFromEncoded(pb::EncodedPoint& point) {
   out.score = point.score();
   out.payload = std::move(*point.mutable_payload());
   if (point.vectors_size() > 0) out.vector.assign(point.vectors(0).values().begin(), point.vectors(0).values().end());
+  out.sparse_vectors = SparseOf(point);
   return out;
 }
 
@@ -386,6 +421,7 @@ absl::StatusOr<StoredPoint> StoredFromEncoded(pb::EncodedPoint& point) {
   for (const pb::EncodedVector& vector : point.vectors()) {
     out.vectors.push_back({vector.name(), {vector.values().begin(), vector.values().end()}});
   }
+  out.sparse = SparseOf(point);
   return out;
 }
 

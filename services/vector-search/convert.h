@@ -38,6 +38,23 @@ GetCall GetFromProto(const pb::GetPointsRequest& request);
 absl::StatusOr<ScrollCall> ScrollFromProto(const pb::ScrollPointsRequest& request);
 absl::StatusOr<SearchCall> SearchFromProto(const pb::SearchPointsRequest& request);
 void SearchToProto(const SearchReply& reply, pb::SearchPointsResponse* out);
+absl::StatusOr<RecommendCall> RecommendFromProto(const pb::RecommendPointsRequest& request);
+void RecommendToProto(const SearchReply& reply, pb::RecommendPointsResponse* out);
+absl::StatusOr<FacetCall> FacetFromProto(const pb::FacetPointsRequest& request);
+void FacetToProto(const FacetReply& reply, pb::FacetPointsResponse* out);
+absl::StatusOr<UpdateCall> UpdateFromProto(const pb::UpdatePointsRequest& request);
+
+absl::StatusOr<Condition> TextFromProto(const pb::MatchText& text);
+absl::StatusOr<Condition> GeoFromProto(const pb::GeoRadius& radius);
+absl::StatusOr<Condition> GeoFromProto(const pb::GeoBox& box);
+absl::StatusOr<Condition> GeoFromProto(const pb::GeoPolygon& polygon);
+void TextToProto(const TextCondition& text, pb::MatchText* out);
+void GeoToProto(const GeoCondition& geo, pb::Condition* out);
+
+SparseComponents SparseFromProto(const pb::SparseVector& vector);
+void SparseToProto(const SparseComponents& vector, pb::SparseVector* out);
+absl::StatusOr<SparseField> SparseConfigFromProto(const pb::SparseConfig& config);
+void SparseConfigToProto(const SparseField& field, pb::SparseConfig* out);
 
 // Between processes. Replies are checked: a point's payload passes ValidatePayload or the reply is an INTERNAL error.
 absl::StatusOr<SearchQuery> QueryFromProto(const pb::SearchShardRequest& request);
@@ -46,6 +63,10 @@ ShardTarget TargetFromProto(const pb::ShardRef& ref);
 void TargetToProto(const ShardTarget& target, pb::ShardRef* out);
 void EncodedToProto(const FoundPoint& point, pb::EncodedPoint* out);
 void EncodedToProto(const StoredPoint& point, pb::EncodedPoint* out);
+SparseStatistics StatisticsFromProto(const pb::SparseStatistics& statistics);
+void StatisticsToProto(const SparseStatistics& statistics, pb::SparseStatistics* out);
+ShardFacet ShardFacetFromProto(const pb::FacetShardResponse& response);
+void ShardFacetToProto(const ShardFacet& facet, pb::FacetShardResponse* out);
 absl::StatusOr<FoundPoint> FoundFromEncoded(pb::EncodedPoint& point);
 absl::StatusOr<StoredPoint> StoredFromEncoded(pb::EncodedPoint& point);
 

@@ -87,6 +87,101 @@ TEST(TwoProcesses, AnswerAlikeWhicheverIsAsked) {
   EXPECT_THAT(cluster.process(1).Stop(), testing::IsOkAndHolds(0));
 }
 
+// Words, sparse vectors, facets and fused rankings cross the line between processes like everything else.
+TEST(TwoProcesses, ScoreWordsByTheStatisticsOfBoth) {
+  TwoProcesses cluster;
+  pb::CreateCollectionRequest create;
+  pb::Collection& docs = *create.mutable_collection();
+  docs.set_name("docs");
+  (*docs.mutable_vectors())[""].set_dimension(2);
+  (*docs.mutable_sparse())["words"].set_text_field("text");
+  (*docs.mutable_sparse())["raw"].set_idf(true);
+  (*docs.mutable_schema())["tag"] = pb::FIELD_TYPE_KEYWORD;
+  pb::CreateCollectionResponse created;
+  ASSERT_THAT(cluster.Call(0, &pb::VectorService::Stub::CreateCollection, create, &created, absl::Seconds(20), true),
+              IsOk());
+  pb::UpsertPointsRequest upsert;
+  upsert.set_collection("docs");
+  upsert.set_wait(true);
+  for (int i = 0; i < 40; ++i) {
+    pb::Point& point = *upsert.add_points();
+    point.set_id(absl::StrCat("p", i));
+    point.add_vector(1);
+    point.add_vector(static_cast<float>(i));
+    auto& fields = *point.mutable_payload()->mutable_fields();
+    fields["text"].set_string_value(
+        absl::StrCat("common", i % 4 == 0 ? " rare" : "", i == 7 ? " unique rare rare" : ""));
+    fields["tag"].set_string_value(i % 3 == 0 ? "third" : "other");
+    pb::SparseVector& raw = (*point.mutable_sparse_vectors())["raw"];
+    raw.add_indices(static_cast<uint32_t>(i % 5));
+    raw.add_values(static_cast<float>(1 + i));
+  }
+  pb::UpsertPointsResponse upserted;
+  ASSERT_THAT(cluster.Call(1, &pb::VectorService::Stub::UpsertPoints, upsert, &upserted), IsOk());
+
+  const auto both = [&](const pb::SearchPointsRequest& request) {
+    std::string answers[2];
+    for (size_t process = 0; process < 2; ++process) {
+      pb::SearchPointsResponse found;
+      EXPECT_THAT(cluster.Call(process, &pb::VectorService::Stub::SearchPoints, request, &found), IsOk());
+      for (const pb::ScoredPoint& point : found.points()) {
+        absl::StrAppend(&answers[process], point.id(), "=", point.score(), " ");
+      }
+    }
+    EXPECT_EQ(answers[0], answers[1]);
+    return answers[0];
+  };
+  pb::SearchPointsRequest words;
+  words.set_collection("docs");
+  words.set_text("rare unique");
+  words.set_limit(11);
+  EXPECT_THAT(both(words), ::testing::StartsWith("p7="));
+  // All ten that hold the word once in as many words score alike, in whichever process they are.
+  pb::SearchPointsResponse found;
+  ASSERT_THAT(cluster.Call(0, &pb::VectorService::Stub::SearchPoints, words, &found), IsOk());
+  ASSERT_EQ(found.points_size(), 11);
+  for (int i = 2; i < 11; ++i) EXPECT_EQ(found.points(i).score(), found.points(1).score());
+
+  pb::SearchPointsRequest raw;
+  raw.set_collection("docs");
+  raw.mutable_sparse()->add_indices(2);
+  raw.mutable_sparse()->add_values(1);
+  raw.set_limit(2);
+  EXPECT_THAT(both(raw), ::testing::StartsWith("p37="));
+
+  pb::SearchPointsRequest fused;
+  fused.set_collection("docs");
+  fused.add_prefetch()->set_text("unique");
+  pb::Prefetch& dense = *fused.add_prefetch();
+  dense.add_vector(1);
+  dense.add_vector(0);
+  fused.mutable_group_by()->set_field("tag");
+  for (size_t process = 0; process < 2; ++process) {
+    ASSERT_THAT(cluster.Call(process, &pb::VectorService::Stub::SearchPoints, fused, &found), IsOk());
+    ASSERT_EQ(found.groups_size(), 2);
+    EXPECT_EQ(found.groups(0).value().string_value(), "other");
+    EXPECT_EQ(found.groups(0).points(0).id(), "p7");
+    pb::FacetPointsRequest facet;
+    facet.set_collection("docs");
+    facet.set_field("tag");
+    pb::FacetPointsResponse counts;
+    ASSERT_THAT(cluster.Call(process, &pb::VectorService::Stub::FacetPoints, facet, &counts), IsOk());
+    ASSERT_EQ(counts.counts_size(), 2);
+    EXPECT_EQ(counts.counts(0).count(), 26);
+    EXPECT_EQ(counts.counts(1).count(), 14);
+  }
+
+  // One process gone: fused searches fail, or say that they are partial.
+  cluster.Kill(1);
+  fused.clear_group_by();
+  EXPECT_THAT(cluster.Call(0, &pb::VectorService::Stub::SearchPoints, fused, &found),
+              StatusIs(absl::StatusCode::kUnavailable));
+  fused.set_partial_results(pb::PARTIAL_RESULTS_ALLOW);
+  ASSERT_THAT(cluster.Call(0, &pb::VectorService::Stub::SearchPoints, fused, &found), IsOk());
+  EXPECT_EQ(found.shards().answered(), 1u);
+  EXPECT_GT(found.points_size(), 0);
+}
+
 TEST(TwoProcesses, AReaderAtOneSeesWhatItWroteThroughTheOther) {
   TwoProcesses cluster;
   ASSERT_THAT(cluster.CreateDocs(2), IsOk());

@@ -110,6 +110,33 @@ void RemoteShards::Count(const RequestContext& ctx, const ShardTarget& target, s
        });
 }
 
+void RemoteShards::Statistics(const RequestContext& ctx, const ShardTarget& target,
+                              std::shared_ptr<const SearchQuery> query, Done<SparseStatistics> done) {
+  auto call = std::make_shared<Call<pb::GetSparseStatisticsRequest, pb::GetSparseStatisticsResponse>>();
+  TargetToProto(target, call->request.mutable_ref());
+  call->request.set_vector_name(query->vector_name);
+  if (!query->sparse.empty()) SparseToProto(query->sparse, call->request.mutable_sparse());
+  call->request.set_text(query->text);
+  Send(ctx, stub_->async(), &AsyncStub::GetSparseStatistics, address_, std::move(call),
+       [done = std::move(done)](absl::Status status, pb::GetSparseStatisticsResponse& response) mutable {
+         if (!status.ok()) return done(std::move(status));
+         done(StatisticsFromProto(response.statistics()));
+       });
+}
+
+void RemoteShards::Facet(const RequestContext& ctx, const ShardTarget& target, std::shared_ptr<const FacetQuery> query,
+                         Done<ShardFacet> done) {
+  auto call = std::make_shared<Call<pb::FacetShardRequest, pb::FacetShardResponse>>();
+  TargetToProto(target, call->request.mutable_ref());
+  call->request.set_field(query->field);
+  if (!query->filter.empty()) FilterToProto(query->filter, call->request.mutable_filter());
+  Send(ctx, stub_->async(), &AsyncStub::FacetShard, address_, std::move(call),
+       [done = std::move(done)](absl::Status status, pb::FacetShardResponse& response) mutable {
+         if (!status.ok()) return done(std::move(status));
+         done(ShardFacetFromProto(response));
+       });
+}
+
 void RemoteShards::Notify(const RequestContext& ctx, std::vector<ShardTarget> targets, bool wait,
                           absl::AnyInvocable<void(absl::Status)> done) {
   auto call = std::make_shared<Call<pb::NotifyShardRequest, pb::NotifyShardResponse>>();

@@ -40,7 +40,9 @@ VectorFace::VectorFace(Coordinator& coordinator, WorkQueue& reads, WorkQueue& wr
       count_points_(options, pb::VectorService::service_full_name(), "CountPoints"),
       search_points_(options, pb::VectorService::service_full_name(), "SearchPoints"),
       batch_search_points_(options, pb::VectorService::service_full_name(), "BatchSearchPoints"),
-      recommend_points_(options, pb::VectorService::service_full_name(), "RecommendPoints") {}
+      recommend_points_(options, pb::VectorService::service_full_name(), "RecommendPoints"),
+      update_points_(options, pb::VectorService::service_full_name(), "UpdatePoints"),
+      facet_points_(options, pb::VectorService::service_full_name(), "FacetPoints") {}
 
 grpc::ServerUnaryReactor* VectorFace::CreateCollection(grpc::CallbackServerContext* server,
                                                        const pb::CreateCollectionRequest* request,
@@ -167,7 +169,7 @@ grpc::ServerUnaryReactor* VectorFace::CountPoints(grpc::CallbackServerContext* s
       [=, this](const RequestContext& ctx, Done<int64_t> done) {
         auto filter = FilterFromProto(request->filter());
         if (!filter.ok()) return done(filter.status());
-        coordinator_.Count(ctx, {request->collection(), *std::move(filter)}, std::move(done));
+        coordinator_.Count(ctx, {request->collection(), *std::move(filter), request->min_sequence()}, std::move(done));
       },
       [=](int64_t count) { response->set_count(count); });
 }
@@ -217,7 +219,43 @@ grpc::ServerUnaryReactor* VectorFace::BatchSearchPoints(grpc::CallbackServerCont
 grpc::ServerUnaryReactor* VectorFace::RecommendPoints(grpc::CallbackServerContext* server,
                                                       const pb::RecommendPointsRequest* request,
                                                       pb::RecommendPointsResponse* response) {
-  return recommend_points_.Handle(server, [](const RequestContext&) { return NotBuilt("RecommendPoints"); });
+  return Answer<SearchReply>(
+      recommend_points_, server, reads_,
+      [=, this](const RequestContext& ctx, Done<SearchReply> done) {
+        auto call = RecommendFromProto(*request);
+        if (!call.ok()) return done(call.status());
+        coordinator_.Recommend(ctx, *std::move(call), std::move(done));
+      },
+      [=](SearchReply reply) { RecommendToProto(reply, response); });
+}
+
+grpc::ServerUnaryReactor* VectorFace::FacetPoints(grpc::CallbackServerContext* server,
+                                                  const pb::FacetPointsRequest* request,
+                                                  pb::FacetPointsResponse* response) {
+  return Answer<FacetReply>(
+      facet_points_, server, reads_,
+      [=, this](const RequestContext& ctx, Done<FacetReply> done) {
+        auto call = FacetFromProto(*request);
+        if (!call.ok()) return done(call.status());
+        coordinator_.Facet(ctx, *std::move(call), std::move(done));
+      },
+      [=](FacetReply reply) { FacetToProto(reply, response); });
+}
+
+grpc::ServerUnaryReactor* VectorFace::UpdatePoints(grpc::CallbackServerContext* server,
+                                                   const pb::UpdatePointsRequest* request,
+                                                   pb::UpdatePointsResponse* response) {
+  return Answer<WriteReply>(
+      update_points_, server, writes_,
+      [=, this](const RequestContext& ctx, Done<WriteReply> done) {
+        auto call = UpdateFromProto(*request);
+        if (!call.ok()) return done(call.status());
+        coordinator_.Update(ctx, *std::move(call), std::move(done));
+      },
+      [=](WriteReply reply) {
+        response->set_updated(reply.count);
+        response->set_sequence(std::move(reply.sequence));
+      });
 }
 
 }  // namespace alcove::vector_search

@@ -22,10 +22,12 @@ class VectorFace final : public ::alcove::vector::v1::VectorService::CallbackSer
   ALCOVE_UNARY(ListCollections)
   ALCOVE_UNARY(DeleteCollection)
   ALCOVE_UNARY(UpsertPoints)
+  ALCOVE_UNARY(UpdatePoints)
   ALCOVE_UNARY(DeletePoints)
   ALCOVE_UNARY(GetPoints)
   ALCOVE_UNARY(ScrollPoints)
   ALCOVE_UNARY(CountPoints)
+  ALCOVE_UNARY(FacetPoints)
   ALCOVE_UNARY(SearchPoints)
   ALCOVE_UNARY(BatchSearchPoints)
   ALCOVE_UNARY(RecommendPoints)
@@ -40,7 +42,7 @@ class VectorFace final : public ::alcove::vector::v1::VectorService::CallbackSer
   WorkQueue& writes_;
   rpc::UnaryMethod create_collection_, get_collection_, list_collections_, delete_collection_, upsert_points_,
       delete_points_, get_points_, scroll_points_, count_points_, search_points_, batch_search_points_,
-      recommend_points_;
+      recommend_points_, update_points_, facet_points_;
 };
 
 }  // namespace alcove::vector_search

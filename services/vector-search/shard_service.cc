@@ -43,7 +43,9 @@ ShardFace::ShardFace(ShardHost& host, Catalog& catalog, LocalShards& shards, Wor
       count_shard_(options, pb::ShardService::service_full_name(), "CountShard"),
       notify_shard_(options, pb::ShardService::service_full_name(), "NotifyShard"),
       get_shard_stats_(options, pb::ShardService::service_full_name(), "GetShardStats"),
-      get_status_(options, pb::ShardService::service_full_name(), "GetStatus") {}
+      get_status_(options, pb::ShardService::service_full_name(), "GetStatus"),
+      get_sparse_statistics_(options, pb::ShardService::service_full_name(), "GetSparseStatistics"),
+      facet_shard_(options, pb::ShardService::service_full_name(), "FacetShard") {}
 
 void ShardFace::SetAddress(const std::string& address) {
   absl::MutexLock lock(&mutex_);
@@ -125,6 +127,37 @@ grpc::ServerUnaryReactor* ShardFace::CountShard(grpc::CallbackServerContext* ser
                       std::move(done));
       },
       [=](int64_t count) { response->set_count(count); });
+}
+
+grpc::ServerUnaryReactor* ShardFace::GetSparseStatistics(grpc::CallbackServerContext* server,
+                                                         const pb::GetSparseStatisticsRequest* request,
+                                                         pb::GetSparseStatisticsResponse* response) {
+  return Answer<SparseStatistics>(
+      get_sparse_statistics_, server, reads_,
+      [=, this](const RequestContext& ctx, Done<SparseStatistics> done) {
+        auto query = std::make_shared<SearchQuery>();
+        query->vector_name = request->vector_name();
+        query->sparse = SparseFromProto(request->sparse());
+        query->text = request->text();
+        shards_.Statistics(ctx, TargetFromProto(request->ref()), std::move(query), std::move(done));
+      },
+      [=](const SparseStatistics& statistics) { StatisticsToProto(statistics, response->mutable_statistics()); });
+}
+
+grpc::ServerUnaryReactor* ShardFace::FacetShard(grpc::CallbackServerContext* server,
+                                                const pb::FacetShardRequest* request,
+                                                pb::FacetShardResponse* response) {
+  return Answer<ShardFacet>(
+      facet_shard_, server, reads_,
+      [=, this](const RequestContext& ctx, Done<ShardFacet> done) {
+        auto filter = FilterFromProto(request->filter());
+        if (!filter.ok()) return done(filter.status());
+        auto query = std::make_shared<FacetQuery>();
+        query->field = request->field();
+        query->filter = *std::move(filter);
+        shards_.Facet(ctx, TargetFromProto(request->ref()), std::move(query), std::move(done));
+      },
+      [=](const ShardFacet& facet) { ShardFacetToProto(facet, response); });
 }
 
 grpc::ServerUnaryReactor* ShardFace::NotifyShard(grpc::CallbackServerContext* server,

@@ -31,6 +31,8 @@ class ShardFace final : public ::alcove::vector::v1::ShardService::CallbackServi
   ALCOVE_UNARY(GetShardPoints)
   ALCOVE_UNARY(ScrollShard)
   ALCOVE_UNARY(CountShard)
+  ALCOVE_UNARY(GetSparseStatistics)
+  ALCOVE_UNARY(FacetShard)
   ALCOVE_UNARY(NotifyShard)
   ALCOVE_UNARY(GetShardStats)
   ALCOVE_UNARY(GetStatus)
@@ -48,7 +50,7 @@ class ShardFace final : public ::alcove::vector::v1::ShardService::CallbackServi
   std::string address_ ABSL_GUARDED_BY(mutex_);
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   rpc::UnaryMethod search_shard_, get_shard_points_, scroll_shard_, count_shard_, notify_shard_, get_shard_stats_,
-      get_status_;
+      get_status_, get_sparse_statistics_, facet_shard_;
 };
 
 }  // namespace alcove::vector_search

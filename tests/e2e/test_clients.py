@@ -120,7 +120,8 @@ def test_grpc_errors_carry_the_right_codes(stack, channel, collection):
     assert code(points.SearchPoints, search, ()) == grpc.StatusCode.UNAUTHENTICATED
     assert code(points.SearchPoints, search) == grpc.StatusCode.INVALID_ARGUMENT
     assert code(points.GetCollection, vector_pb2.GetCollectionRequest(name="nowhere")) == grpc.StatusCode.NOT_FOUND
-    assert code(points.RecommendPoints, vector_pb2.RecommendPointsRequest()) == grpc.StatusCode.UNIMPLEMENTED
+    recommend = vector_pb2.RecommendPointsRequest(collection=collection)
+    assert code(points.RecommendPoints, recommend) == grpc.StatusCode.INVALID_ARGUMENT
     graphs = graph_pb2_grpc.GraphServiceStub(channel)
     assert code(graphs.GetGraph, graph_pb2.GetGraphRequest(name="g")) == grpc.StatusCode.UNIMPLEMENTED
     shards = shard_pb2_grpc.ShardServiceStub(channel)

@@ -17,13 +17,14 @@ namespace {
 constexpr std::string_view kCreateCollection = "/alcove.vector.v1.VectorService/CreateCollection";
 constexpr std::string_view kDeleteCollection = "/alcove.vector.v1.VectorService/DeleteCollection";
 constexpr std::string_view kUpsertPoints = "/alcove.vector.v1.VectorService/UpsertPoints";
+constexpr std::string_view kUpdatePoints = "/alcove.vector.v1.VectorService/UpdatePoints";
 constexpr std::string_view kDeletePoints = "/alcove.vector.v1.VectorService/DeletePoints";
 
 // The field that names the collection in the requests of the writes below.
 constexpr int kCollectionField = 1;
 
 bool ChangesACollection(std::string_view path) {
-  return path == kDeleteCollection || path == kUpsertPoints || path == kDeletePoints;
+  return path == kDeleteCollection || path == kUpsertPoints || path == kUpdatePoints || path == kDeletePoints;
 }
 
 absl::Status NotForClients(const MethodInfo& info) {

@@ -3,10 +3,12 @@
 
 #include <cstdint>
 #include <cstring>
+#include <optional>
 
 #include <absl/strings/string_view.h>
 
 #include "services/vector-search/collection/datetime.h"
+#include "services/vector-search/collection/geo.h"
 #include "services/vector-search/collection/payload.h"
 #include "services/vector-search/collection/schema.h"
 
@@ -56,7 +58,25 @@ void ForEachNumber(FieldType type, absl::string_view payload, absl::string_view 
   });
 }
 
-// Calls visit(text) for each text a keyword field holds.
+// The place an object {"lat": …, "lon": …} names.
+inline std::optional<GeoPoint> ParsePlace(ValueView value) {
+  if (value.kind() != ValueKind::kObject) return std::nullopt;
+  const auto lat = value.object().Find("lat");
+  const auto lon = value.object().Find("lon");
+  if (!lat || !lon || !lat->is_number() || !lon->is_number()) return std::nullopt;
+  const GeoPoint place{lat->number(), lon->number()};
+  return place.valid() ? std::optional(place) : std::nullopt;
+}
+
+// Calls visit(place) for each place a geo field holds.
+template <typename Visit>
+void ForEachPlace(absl::string_view payload, absl::string_view path, Visit visit) {
+  ForEachValue(payload, path, [&](ValueView value) {
+    if (const auto place = ParsePlace(value)) visit(*place);
+  });
+}
+
+// Calls visit(text) for each text a keyword or text field holds.
 template <typename Visit>
 void ForEachKeyword(absl::string_view payload, absl::string_view path, Visit visit) {
   ForEachValue(payload, path, [&](ValueView value) {

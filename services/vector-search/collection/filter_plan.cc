@@ -8,7 +8,9 @@
 #include <absl/strings/str_cat.h>
 
 #include "libs/common/status.h"
+#include "libs/common/text.h"
 #include "services/vector-search/collection/field_values.h"
+#include "services/vector-search/text/tokenizer.h"
 
 namespace alcove::vector_search {
 
@@ -23,6 +25,23 @@ bool Filter::empty() const { return must.empty() && should.empty() && must_not.e
 FieldList::FieldList(const CollectionConfig& config) {
   fields.reserve(config.schema.size());
   for (const auto& [path, type] : config.schema) fields.push_back({path, type});
+}
+
+absl::StatusOr<size_t> FieldList::Find(absl::string_view label, absl::string_view path) const {
+  const auto at = std::lower_bound(fields.begin(), fields.end(), path,
+                                   [](const Field& f, absl::string_view p) { return f.path < p; });
+  if (at != fields.end() && at->path == path) return static_cast<size_t>(at - fields.begin());
+  std::vector<std::string> names;
+  std::string known;
+  for (const Field& field : fields) {
+    names.push_back(field.path);
+    if (known.size() + field.path.size() <= 200) absl::StrAppend(&known, known.empty() ? "" : ", ", field.path);
+  }
+  const absl::string_view nearest = ClosestMatch(path, names);
+  return InvalidField(
+      label, absl::StrCat("field \"", path.substr(0, kMaxFieldNameBytes), "\" is not in the collection's schema; ",
+                          nearest.empty() ? "" : absl::StrCat("did you mean \"", nearest, "\"? "),
+                          "it has: ", known.empty() ? "none" : known));
 }
 
 namespace {
@@ -46,7 +65,7 @@ void SortUnique(std::vector<T>& values) {
 
 class Planner {
  public:
-  Planner(const CollectionConfig& config, const FieldList& fields) : config_(config), fields_(fields) {}
+  explicit Planner(const FieldList& fields) : fields_(fields) {}
 
   absl::StatusOr<FilterPlan> Group(const Filter& filter, int depth) {
     FilterPlan plan;
@@ -75,19 +94,12 @@ class Planner {
     if (const auto* range = std::get_if<RangeCondition>(&condition)) return Range(*range);
     if (const auto* has_id = std::get_if<HasIdCondition>(&condition)) return HasId(*has_id);
     if (const auto* is_empty = std::get_if<IsEmptyCondition>(&condition)) return IsEmpty(*is_empty);
+    if (const auto* text = std::get_if<TextCondition>(&condition)) return Text(*text);
+    if (const auto* geo = std::get_if<GeoCondition>(&condition)) return Geo(*geo);
     return Group(std::get<Filter>(condition), depth + 1);
   }
 
-  absl::StatusOr<size_t> Resolve(absl::string_view path) const {
-    const auto at = std::lower_bound(fields_.fields.begin(), fields_.fields.end(), path,
-                                     [](const FieldList::Field& f, absl::string_view p) { return f.path < p; });
-    if (at == fields_.fields.end() || at->path != path) {
-      return InvalidField(
-          "filter",
-          absl::StrCat("field \"", path, "\" is not in the collection's schema; it has: ", KnownFields(config_)));
-    }
-    return static_cast<size_t>(at - fields_.fields.begin());
-  }
+  absl::StatusOr<size_t> Resolve(absl::string_view path) const { return fields_.Find("filter", path); }
 
   absl::Status WrongType(size_t field, const Literal& literal, absl::string_view expected) const {
     const FieldList::Field& f = fields_.fields[field];
@@ -164,7 +176,11 @@ class Planner {
           break;
         }
         case FieldType::kGeo:
-        case FieldType::kText: return NotBuilt("a filter on this type of field");
+          return InvalidField("filter", absl::StrCat("field \"", match.field,
+                                                     "\" is of type geo: it takes geo_radius, geo_box or geo_polygon"));
+        case FieldType::kText:
+          return InvalidField("filter",
+                              absl::StrCat("field \"", match.field, "\" is of type text: it takes match_text"));
       }
     }
     SortUnique(plan.numbers);
@@ -250,7 +266,45 @@ class Planner {
     return plan;
   }
 
-  const CollectionConfig& config_;
+  absl::StatusOr<FilterPlan> Text(const TextCondition& text) const {
+    FilterPlan plan;
+    ALCOVE_ASSIGN_OR_RETURN(plan.field, Resolve(text.field));
+    if (const FieldType type = fields_.fields[plan.field].type; type != FieldType::kText) {
+      return InvalidField("filter", absl::StrCat("field \"", text.field, "\" is of type ", FieldTypeName(type),
+                                                 ": match_text needs text"));
+    }
+    if (text.text.size() > kMaxTextConditionBytes) {
+      return InvalidField("filter", absl::StrCat("match_text on \"", text.field, "\" has ", text.text.size(),
+                                                 " bytes, the limit is ", kMaxTextConditionBytes));
+    }
+    plan.kind = Kind::kText;
+    plan.text_mode = text.mode;
+    plan.words = Tokenizer::Plain().Words(text.text);
+    if (plan.words.empty()) {
+      return InvalidField("filter", absl::StrCat("match_text on \"", text.field, "\" needs at least one word"));
+    }
+    if (plan.words.size() > kMaxTextConditionWords) {
+      return InvalidField("filter", absl::StrCat("match_text on \"", text.field, "\" has ", plan.words.size(),
+                                                 " words, the limit is ", kMaxTextConditionWords));
+    }
+    if (plan.text_mode != TextMode::kPhrase) SortUnique(plan.words);
+    return plan;
+  }
+
+  absl::StatusOr<FilterPlan> Geo(const GeoCondition& geo) const {
+    FilterPlan plan;
+    ALCOVE_ASSIGN_OR_RETURN(plan.field, Resolve(geo.field));
+    if (const FieldType type = fields_.fields[plan.field].type; type != FieldType::kGeo) {
+      return InvalidField("filter", absl::StrCat("field \"", geo.field, "\" is of type ", FieldTypeName(type),
+                                                 ": this condition needs geo"));
+    }
+    const absl::Status valid = std::visit([](const auto& shape) { return ValidateGeo(shape); }, geo.shape);
+    if (!valid.ok()) return InvalidField("filter", absl::StrCat("field \"", geo.field, "\": ", valid.message()));
+    plan.kind = Kind::kGeo;
+    plan.shape = std::make_shared<const GeoShape>(geo.shape);
+    return plan;
+  }
+
   const FieldList& fields_;
   size_t conditions_ = 0;
 };
@@ -258,7 +312,32 @@ class Planner {
 }  // namespace
 
 absl::StatusOr<FilterPlan> PlanFilter(const CollectionConfig& config, const FieldList& fields, const Filter& filter) {
-  return Planner(config, fields).Group(filter, 1);
+  return Planner(fields).Group(filter, 1);
+}
+
+bool MatchesText(const FilterPlan& plan, absl::string_view payload, absl::string_view path) {
+  const std::vector<std::string>& words = plan.words;
+  bool found = false;
+  std::vector<bool> seen(words.size());
+  size_t missing = words.size();
+  ForEachKeyword(payload, path, [&](absl::string_view text) {
+    if (found) return;
+    if (plan.text_mode == TextMode::kPhrase) {
+      const std::vector<std::string> text_words = Tokenizer::Plain().Words(text);
+      found = std::search(text_words.begin(), text_words.end(), words.begin(), words.end()) != text_words.end();
+      return;
+    }
+    Tokenizer::Plain().ForEach(text, [&](const Token& token) {
+      const auto at = std::lower_bound(words.begin(), words.end(), token.text);
+      if (at == words.end() || *at != token.text) return true;
+      const auto i = static_cast<size_t>(at - words.begin());
+      if (!seen[i]) --missing;
+      seen[i] = true;
+      found = plan.text_mode == TextMode::kAny || missing == 0;
+      return !found;
+    });
+  });
+  return found;
 }
 
 bool MatchesPoint(const FilterPlan& plan, const FieldList& fields, absl::string_view id, absl::string_view payload) {
@@ -287,6 +366,11 @@ bool MatchesPoint(const FilterPlan& plan, const FieldList& fields, absl::string_
       return found;
     case Kind::kHasId: return plan.ids.contains(id);
     case Kind::kIsEmpty: return IsEmptyField(payload, fields.fields[plan.field].path);
+    case Kind::kText: return MatchesText(plan, payload, fields.fields[plan.field].path);
+    case Kind::kGeo:
+      ForEachPlace(payload, fields.fields[plan.field].path,
+                   [&](GeoPoint place) { found = found || plan.shape->Contains(place); });
+      return found;
     case Kind::kGroup:
       return std::all_of(plan.must.begin(), plan.must.end(), matches) &&
              (plan.should.empty() || std::any_of(plan.should.begin(), plan.should.end(), matches)) &&

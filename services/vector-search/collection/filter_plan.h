@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -23,10 +24,12 @@ struct FieldList {
   std::vector<Field> fields;
 
   explicit FieldList(const CollectionConfig& config);
+  // The number of the field. INVALID_ARGUMENT blaming `label`, with the nearest name and those there are.
+  absl::StatusOr<size_t> Find(absl::string_view label, absl::string_view path) const;
 };
 
 struct FilterPlan {
-  enum class Kind : uint8_t { kAll, kNone, kKeyword, kBool, kNumbers, kRange, kHasId, kIsEmpty, kGroup };
+  enum class Kind : uint8_t { kAll, kNone, kKeyword, kBool, kNumbers, kRange, kHasId, kIsEmpty, kText, kGeo, kGroup };
 
   Kind kind = Kind::kAll;
   size_t field = 0;
@@ -35,6 +38,9 @@ struct FilterPlan {
   std::vector<int64_t> numbers;                    // kNumbers: keys as PayloadIndex holds them
   int64_t low = INT64_MIN, high = INT64_MAX;       // kRange, both inclusive
   absl::flat_hash_set<std::string> ids;            // kHasId
+  std::vector<std::string> words;                  // kText: kPhrase in their order, else ascending and unique
+  TextMode text_mode = TextMode::kAll;             // kText
+  std::shared_ptr<const GeoShape> shape;           // kGeo
   std::vector<FilterPlan> must, should, must_not;  // kGroup
 
   bool matches_everything() const { return kind == Kind::kAll; }
@@ -43,6 +49,9 @@ struct FilterPlan {
 // INVALID_ARGUMENT for a field the schema does not have (naming it and those it has), a literal of the wrong type, a
 // range without bounds or on a type that has no order, too many values, and nesting past kMaxFilterDepth.
 absl::StatusOr<FilterPlan> PlanFilter(const CollectionConfig& config, const FieldList& fields, const Filter& filter);
+
+// Whether the texts at `path` meet a plan of kind kText.
+bool MatchesText(const FilterPlan& plan, absl::string_view payload, absl::string_view path);
 
 // Whether one point matches, from its payload alone: the definition the indexes must agree with. `payload` is checked.
 bool MatchesPoint(const FilterPlan& plan, const FieldList& fields, absl::string_view id, absl::string_view payload);

@@ -2,12 +2,14 @@
 
 #include <map>
 #include <random>
+#include <set>
 #include <string>
 
 #include <absl/strings/str_cat.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "services/vector-search/collection/field_values.h"
 #include "services/vector-search/collection/filter_plan.h"
 #include "services/vector-search/collection/payload.h"
 #include "services/vector-search/collection/payload_index.h"
@@ -22,7 +24,8 @@ CollectionConfig Config() {
   CollectionConfig config;
   config.vectors[""] = {.dimension = 4};
   config.schema = {{"color", FieldType::kKeyword}, {"size", FieldType::kInteger}, {"price", FieldType::kFloat},
-                   {"free", FieldType::kBool},     {"at", FieldType::kDatetime},  {"meta.lang", FieldType::kKeyword}};
+                   {"free", FieldType::kBool},     {"at", FieldType::kDatetime},  {"meta.lang", FieldType::kKeyword},
+                   {"place", FieldType::kGeo},     {"body", FieldType::kText}};
   return config;
 }
 
@@ -41,8 +44,25 @@ std::string Error(const Filter& filter) {
 
 TEST(Filter, NamesAnUnknownFieldAndThoseThatExist) {
   EXPECT_THAT(Error(Must(MatchCondition{"colour", {Literal("red")}})),
-              AllOf(HasSubstr("colour"), HasSubstr("color"), HasSubstr("meta.lang")));
+              AllOf(HasSubstr("colour"), HasSubstr("did you mean \"color\""), HasSubstr("meta.lang")));
   EXPECT_THAT(Error(Must(IsEmptyCondition{"nothing"})), HasSubstr("nothing"));
+}
+
+TEST(Filter, ChecksTextAndGeoConditions) {
+  EXPECT_THAT(Error(Must(TextCondition{"color", "red"})), HasSubstr("match_text needs text"));
+  EXPECT_THAT(Error(Must(TextCondition{"body", " ?! "})), HasSubstr("at least one word"));
+  EXPECT_THAT(Error(Must(TextCondition{"body", std::string(40'000, 'x')})), HasSubstr("32768"));
+  std::string many;
+  for (int i = 0; i < 300; ++i) absl::StrAppend(&many, " w", i);
+  EXPECT_THAT(Error(Must(TextCondition{"body", many})), HasSubstr("256"));
+  EXPECT_THAT(Error(Must(MatchCondition{"body", {Literal("x")}})), HasSubstr("match_text"));
+  EXPECT_THAT(Error(Must(MatchCondition{"place", {Literal("x")}})), HasSubstr("geo_radius"));
+  EXPECT_THAT(Error(Must(RangeCondition{.field = "place", .gt = Literal(1.0)})), HasSubstr("ranges need"));
+  EXPECT_THAT(Error(Must(GeoCondition{"color", GeoCircle{{0, 0}, 1}})), HasSubstr("needs geo"));
+  EXPECT_THAT(Error(Must(GeoCondition{"place", GeoCircle{{91, 0}, 1}})), HasSubstr("latitudes"));
+  EXPECT_THAT(Error(Must(GeoCondition{"place", GeoCircle{{0, 0}, std::nan("")}})), HasSubstr("radius"));
+  EXPECT_THAT(Error(Must(GeoCondition{"place", GeoBox{1, 2, 0, 0}})), HasSubstr("below"));
+  EXPECT_THAT(Error(Must(GeoCondition{"place", GeoPolygon{{{0, 0}, {1, 1}}, {}}})), HasSubstr("3 to 1024"));
 }
 
 TEST(Filter, NamesTheTypeALiteralShouldHave) {
@@ -76,6 +96,8 @@ struct Fields {
   std::optional<bool> free;
   std::string at;
   std::string lang;
+  std::vector<GeoPoint> places;
+  std::vector<std::string> bodies;
 };
 
 std::string ToPayload(const Fields& f) {
@@ -84,6 +106,12 @@ std::string ToPayload(const Fields& f) {
   if (!f.at.empty()) {
     b.Key("at");
     b.String(f.at);
+  }
+  if (!f.bodies.empty()) {
+    b.Key("body");
+    b.BeginList();
+    for (const auto& body : f.bodies) b.String(body);
+    b.EndList();
   }
   b.Key("color");
   b.BeginList();
@@ -99,6 +127,19 @@ std::string ToPayload(const Fields& f) {
     b.Key("lang");
     b.String(f.lang);
     b.EndObject();
+  }
+  if (!f.places.empty()) {
+    b.Key("place");
+    if (f.places.size() > 1) b.BeginList();
+    for (const GeoPoint& place : f.places) {
+      b.BeginObject();
+      b.Key("lat");
+      b.Number(place.lat);
+      b.Key("lon");
+      b.Number(place.lon);
+      b.EndObject();
+    }
+    if (f.places.size() > 1) b.EndList();
   }
   if (f.price) {
     b.Key("price");
@@ -132,7 +173,9 @@ TEST(Filter, MeansWhatItSays) {
                  .price = 2.5,
                  .free = false,
                  .at = "2024-05-01T12:00:00Z",
-                 .lang = "en"};
+                 .lang = "en",
+                 .places = {{52.52, 13.405}},
+                 .bodies = {"The quick brown FOX", "jumps over"}};
   EXPECT_TRUE(Matches({}, p));
   EXPECT_TRUE(Matches(Must(MatchCondition{"color", {Literal("blue")}}), p));
   EXPECT_FALSE(Matches(Must(MatchCondition{"color", {Literal("green")}}), p));
@@ -154,6 +197,23 @@ TEST(Filter, MeansWhatItSays) {
   EXPECT_FALSE(Matches(Must(IsEmptyCondition{"color"}), p));
   EXPECT_TRUE(Matches(Must(IsEmptyCondition{"color"}), {}));
   EXPECT_TRUE(Matches(Must(IsEmptyCondition{"price"}), {}));
+  EXPECT_TRUE(Matches(Must(TextCondition{"body", "fox, Quick!"}), p));
+  EXPECT_TRUE(Matches(Must(TextCondition{"body", "fox jumps"}), p));
+  EXPECT_FALSE(Matches(Must(TextCondition{"body", "fox bear"}), p));
+  EXPECT_TRUE(Matches(Must(TextCondition{"body", "fox bear", TextMode::kAny}), p));
+  EXPECT_FALSE(Matches(Must(TextCondition{"body", "bear", TextMode::kAny}), p));
+  EXPECT_TRUE(Matches(Must(TextCondition{"body", "brown fox", TextMode::kPhrase}), p));
+  EXPECT_FALSE(Matches(Must(TextCondition{"body", "quick fox", TextMode::kPhrase}), p));
+  EXPECT_FALSE(Matches(Must(TextCondition{"body", "fox jumps", TextMode::kPhrase}), p));  // of two texts
+  EXPECT_TRUE(Matches(Must(GeoCondition{"place", GeoCircle{{52.5, 13.4}, 3'000}}), p));
+  EXPECT_FALSE(Matches(Must(GeoCondition{"place", GeoCircle{{52.5, 13.4}, 2'000}}), p));
+  EXPECT_TRUE(Matches(Must(GeoCondition{"place", GeoBox{53, 52, 13, 14}}), p));
+  EXPECT_FALSE(Matches(Must(GeoCondition{"place", GeoBox{53, 52, 14, 13}}), p));  // all but that strip
+  EXPECT_TRUE(Matches(Must(GeoCondition{"place", GeoPolygon{{{53, 13}, {53, 14}, {52, 13.5}}, {}}}), p));
+  EXPECT_FALSE(Matches(
+      Must(GeoCondition{"place", GeoPolygon{{{53, 13}, {53, 14}, {52, 13.5}}, {{{53, 13}, {53, 14}, {52.4, 13.4}}}}}),
+      p));
+  EXPECT_FALSE(Matches(Must(GeoCondition{"place", GeoCircle{{52.5, 13.4}, 3'000}}), {}));
   Filter should;
   should.should = {MatchCondition{"color", {Literal("green")}}, MatchCondition{"free", {Literal(false)}}};
   EXPECT_TRUE(Matches(should, p));
@@ -180,6 +240,8 @@ class RandomFilters {
     if (rng_() % 3 != 0) f.free = rng_() % 2 == 0;
     if (rng_() % 2 != 0) f.at = Time();
     if (rng_() % 2 != 0) f.lang = rng_() % 2 ? "en" : "de";
+    for (size_t n = rng_() % 3; n > 0; --n) f.places.push_back(Place());
+    for (size_t n = rng_() % 3; n > 0; --n) f.bodies.push_back(Words(rng_() % 6));
     return f;
   }
 
@@ -198,8 +260,27 @@ class RandomFilters {
   double Price() { return (static_cast<double>(rng_() % 21) - 10) / 4; }
   std::string Time() { return absl::StrCat("2024-05-0", 1 + rng_() % 5, "T00:00:00Z"); }
 
+  GeoPoint Place() {
+    return {(static_cast<double>(rng_() % 37) - 18) * 5, (static_cast<double>(rng_() % 73) - 36) * 5};
+  }
+  std::string Words(size_t n) {
+    std::string out;
+    for (; n > 0; --n) absl::StrAppend(&out, " ", std::string(1, static_cast<char>('a' + rng_() % 6)));
+    return out;
+  }
+  GeoCondition Shape() {
+    const GeoPoint a = Place(), b = Place();
+    switch (rng_() % 3) {
+      case 0: return {"place", GeoCircle{a, static_cast<double>(1 + rng_() % 8'000'000)}};
+      case 1: return {"place", GeoBox{std::max(a.lat, b.lat), std::min(a.lat, b.lat), a.lon, b.lon}};
+      default: return {"place", GeoPolygon{{a, b, Place(), Place()}, {}}};
+    }
+  }
+
   Condition One(int depth) {
-    switch (rng_() % 8) {
+    switch (rng_() % 10) {
+      case 8: return Shape();
+      case 9: return TextCondition{"body", Words(1 + rng_() % 3), static_cast<TextMode>(1 + rng_() % 3)};
       case 0: return MatchCondition{"color", {Literal(rng_() % 2 ? "red" : "green"), Literal("violet")}};
       case 1: return MatchCondition{"size", {Literal(static_cast<double>(rng_() % 20) - 10), Literal(0.5)}};
       case 2: return MatchCondition{"free", {Literal(rng_() % 2 == 0)}};
@@ -250,10 +331,31 @@ TEST(PayloadIndex, AgreesWithThePlainDefinitionThroughRandomChanges) {
     const Filter filter = random.Tree(3);
     const auto plan = PlanFilter(config, fields, filter);
     ASSERT_TRUE(plan.ok()) << plan.status();
-    const RowBitmap found = index.Evaluate(*plan, 300, [&](absl::string_view wanted) {
+    const auto find = [&](absl::string_view wanted) {
       const auto at = rows.find(std::string(wanted));
       return at == rows.end() ? PayloadIndex::kNoRow : at->second;
-    });
+    };
+    const auto payload = [&](Row r) -> absl::string_view { return model.at(r).payload; };
+    const RowBitmap found = index.Evaluate(*plan, 300, {find, payload});
+    for (const char* name : {"color", "size", "free"}) {
+      const size_t field = fields.Find("x", name).value();
+      std::map<std::string, uint64_t> expected, counted;
+      const auto label = [](const auto& value) { return absl::StrCat(value); };
+      for (const auto& [r, stored] : model) {
+        if (!found.Contains(r)) continue;
+        std::set<std::string> values;
+        ForEachValue(stored.payload, name, [&](ValueView value) {
+          values.insert(value.is_bool()                       ? absl::StrCat(value.boolean())
+                        : value.kind() == ValueKind::kInteger ? absl::StrCat(value.integer())
+                                                              : std::string(value.string()));
+        });
+        for (const std::string& value : values) ++expected[value];
+      }
+      for (const ValueCount& count : index.CountValues(field, &found)) {
+        counted[std::visit(label, count.value)] = count.count;
+      }
+      ASSERT_EQ(counted, expected) << name;
+    }
     for (Row r = 0; r < 300; ++r) {
       const auto at = model.find(r);
       const bool want = at != model.end() && MatchesPoint(*plan, fields, at->second.id, at->second.payload);
@@ -279,10 +381,14 @@ TEST(PayloadIndex, IsEmptyAgainWhenEverythingIsRemoved) {
   const CollectionConfig config = Config();
   Filter filter;
   filter.should = {RangeCondition{.field = "size", .gt = Literal(-100.0)}, MatchCondition{"color", {Literal("red")}},
-                   IsEmptyCondition{"at"}};
+                   IsEmptyCondition{"at"}, TextCondition{"body", "a b c d e f", TextMode::kAny},
+                   GeoCondition{"place", GeoBox{90, -90, -180, 180}}};
   const auto plan = PlanFilter(config, index.fields(), filter);
   ASSERT_TRUE(plan.ok());
-  EXPECT_EQ(index.Evaluate(*plan, 500, [](absl::string_view) { return PayloadIndex::kNoRow; }).Count(), 0u);
+  const auto find = [](absl::string_view) { return PayloadIndex::kNoRow; };
+  const auto payload = [](Row) { return absl::string_view(); };
+  EXPECT_EQ(index.Evaluate(*plan, 500, {find, payload}).Count(), 0u);
+  EXPECT_TRUE(index.CountValues(index.fields().Find("x", "color").value(), nullptr).empty());
 }
 
 }  // namespace

@@ -30,6 +30,17 @@ void RowBitmap::ForEach(absl::FunctionRef<bool(Row)> visit) const {
   }
 }
 
+Row RowBitmap::NextFrom(Row row) const {
+  if (row >= size_) return ~Row{0};
+  size_t at = row >> 6;
+  uint64_t word = words_[at] & (~uint64_t{0} << (row & 63));
+  while (word == 0) {
+    if (++at == words_.size()) return ~Row{0};
+    word = words_[at];
+  }
+  return static_cast<Row>(at * 64 + static_cast<size_t>(std::countr_zero(word)));
+}
+
 bool RowSet::Add(Row row) {
   const size_t high = row >> 16;
   const auto low = static_cast<uint16_t>(row);
@@ -113,6 +124,24 @@ void RowSet::AddTo(RowBitmap& bitmap) const {
       }
     }
   }
+}
+
+size_t RowSet::CountIn(const RowBitmap& bitmap) const {
+  size_t count = 0;
+  for (size_t high = 0; high < containers_.size(); ++high) {
+    const Container& c = containers_[high];
+    const size_t base = high << 16;
+    if (base >= bitmap.size()) break;
+    if (c.bits != nullptr) {
+      const std::vector<uint64_t>& words = bitmap.words();
+      const size_t first = base / 64;
+      const size_t n = std::min(kWords, words.size() - first);
+      for (size_t w = 0; w < n; ++w) count += static_cast<size_t>(std::popcount(words[first + w] & c.bits[w]));
+    } else {
+      for (const uint16_t low : c.array) count += bitmap.Contains(static_cast<Row>(base + low));
+    }
+  }
+  return count;
 }
 
 size_t RowSet::MemoryBytes() const {

@@ -29,6 +29,8 @@ class RowBitmap {
   void AndNot(const RowBitmap& other);
   // Calls visit(row) in ascending order until it returns false.
   void ForEach(absl::FunctionRef<bool(Row)> visit) const;
+  // The first row of the set at or after `row`; ~Row{0} when there is none.
+  Row NextFrom(Row row) const;
   const std::vector<uint64_t>& words() const { return words_; }
   std::vector<uint64_t>& words() { return words_; }
 
@@ -48,6 +50,8 @@ class RowSet {
   bool empty() const { return size_ == 0; }
   // Sets the bits of all rows below bitmap.size().
   void AddTo(RowBitmap& bitmap) const;
+  // How many of the rows are in the bitmap.
+  size_t CountIn(const RowBitmap& bitmap) const;
   size_t MemoryBytes() const;
 
  private:

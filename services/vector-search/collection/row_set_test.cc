@@ -31,6 +31,18 @@ TEST(RowSet, EqualsAStandardSetThroughRandomChanges) {
     bitmap.ForEach([&](Row row) { return row == *it++; });
     EXPECT_EQ(it, model.end());
     for (const Row row : model) ASSERT_TRUE(rows.Contains(row));
+    RowBitmap third(150'000);
+    size_t both = 0;
+    for (Row row = 0; row < third.size(); row += 3) {
+      third.Add(row);
+      both += model.contains(row);
+    }
+    ASSERT_EQ(rows.CountIn(third), both);
+    for (int i = 0; i < 1000; ++i) {
+      const Row from = rng() % 210'000;
+      const auto next = model.lower_bound(from);
+      ASSERT_EQ(bitmap.NextFrom(from), next == model.end() ? ~Row{0} : *next);
+    }
   }
 }
 

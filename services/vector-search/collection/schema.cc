@@ -8,12 +8,14 @@
 #include "libs/common/status.h"
 #include "libs/common/text.h"
 #include "services/vector-search/collection/datetime.h"
+#include "services/vector-search/collection/field_values.h"
 #include "services/vector-search/collection/payload.h"
 
 namespace alcove::vector_search {
 namespace {
 
-constexpr int64_t kConfigVersion = 1;
+// 2 holds sparse fields or fields of type geo or text; what holds neither is still written as 1.
+constexpr int64_t kConfigVersion = 2;
 
 absl::Status CheckRange(absl::string_view field, uint64_t value, uint64_t low, uint64_t high) {
   if (value >= low && value <= high) return absl::OkStatus();
@@ -27,8 +29,8 @@ bool IsKind(FieldType type, ValueView value) {
     case FieldType::kFloat: return value.is_number();
     case FieldType::kBool: return value.is_bool();
     case FieldType::kDatetime: return value.kind() == ValueKind::kString && ParseRfc3339(value.string()).has_value();
-    case FieldType::kGeo:
-    case FieldType::kText: return false;
+    case FieldType::kGeo: return ParsePlace(value).has_value();
+    case FieldType::kText: return value.kind() == ValueKind::kString;
   }
   return false;
 }
@@ -40,15 +42,13 @@ absl::string_view Expected(FieldType type) {
     case FieldType::kFloat: return "float (a number or a list of them)";
     case FieldType::kBool: return "bool (true or false)";
     case FieldType::kDatetime: return "datetime (an RFC 3339 text such as 2024-05-01T12:00:00Z)";
-    case FieldType::kGeo: return "geo";
-    case FieldType::kText: return "text";
+    case FieldType::kGeo: return "geo (an object {\"lat\": -90 to 90, \"lon\": -180 to 180} or a list of them)";
+    case FieldType::kText: return "text (a text or a list of texts)";
   }
   return "unknown";
 }
 
-bool AllowsList(FieldType type) {
-  return type == FieldType::kKeyword || type == FieldType::kInteger || type == FieldType::kFloat;
-}
+bool AllowsList(FieldType type) { return type != FieldType::kBool && type != FieldType::kDatetime; }
 
 bool Fits(FieldType type, ValueView value) {
   if (value.kind() == ValueKind::kNull) return true;
@@ -76,6 +76,59 @@ absl::StatusOr<std::string> StringField(ObjectView object, absl::string_view nam
   const auto value = object.Find(name);
   if (!value || value->kind() != ValueKind::kString) return Damaged(name);
   return std::string(value->string());
+}
+
+void EncodeSparse(const std::map<std::string, SparseField>& sparse, PayloadBuilder& out) {
+  out.Key("sparse");
+  out.BeginObject();
+  for (const auto& [name, field] : sparse) {
+    out.Key(name);
+    out.BeginObject();
+    out.Key("b");
+    out.Number(double{field.b});
+    out.Key("idf");
+    out.Bool(field.idf);
+    out.Key("k1");
+    out.Number(double{field.k1});
+    out.Key("language");
+    out.String(field.text.language);
+    out.Key("stop_words");
+    out.BeginList();
+    for (const std::string& word : field.text.stop_words) out.String(word);
+    out.EndList();
+    out.Key("text_field");
+    out.String(field.text_field);
+    out.EndObject();
+  }
+  out.EndObject();
+}
+
+absl::Status DecodeSparse(ValueView sparse, CollectionConfig& config) {
+  if (sparse.kind() != ValueKind::kObject) return Damaged("sparse");
+  for (ObjectView it = sparse.object(); !it.done(); it.Next()) {
+    if (it.value().kind() != ValueKind::kObject) return Damaged("sparse");
+    const ObjectView object = it.value().object();
+    SparseField field;
+    ALCOVE_ASSIGN_OR_RETURN(field.text_field, StringField(object, "text_field"));
+    ALCOVE_ASSIGN_OR_RETURN(field.text.language, StringField(object, "language"));
+    const auto k1 = object.Find("k1");
+    const auto b = object.Find("b");
+    const auto idf = object.Find("idf");
+    const auto words = object.Find("stop_words");
+    if (!k1 || !k1->is_number() || !b || !b->is_number() || !idf || !idf->is_bool() || !words ||
+        words->kind() != ValueKind::kList) {
+      return Damaged("sparse");
+    }
+    field.k1 = static_cast<float>(k1->number());
+    field.b = static_cast<float>(b->number());
+    field.idf = idf->boolean();
+    for (ListView word = words->list(); !word.done(); word.Next()) {
+      if (word.value().kind() != ValueKind::kString) return Damaged("stop_words");
+      field.text.stop_words.emplace_back(word.value().string());
+    }
+    config.sparse.emplace(it.key(), std::move(field));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -116,7 +169,9 @@ absl::Status ValidateCollectionName(absl::string_view name) {
 }
 
 absl::Status ValidateConfig(const CollectionConfig& config) {
-  if (config.vectors.empty()) return InvalidField("vectors", "a collection needs at least one vector field");
+  if (config.vectors.empty() && config.sparse.empty()) {
+    return InvalidField("vectors", "a collection needs at least one vector field");
+  }
   if (config.vectors.size() > kMaxVectorFields) {
     return InvalidField("vectors", absl::StrCat("must be at most ", kMaxVectorFields, " fields"));
   }
@@ -131,6 +186,27 @@ absl::Status ValidateConfig(const CollectionConfig& config) {
         CheckRange(label + ".hnsw.ef_construction", field.ef_construction, std::max<uint64_t>(8, field.m), 4096));
     ALCOVE_RETURN_IF_ERROR(CheckRange(label + ".hnsw.ef_search", field.ef_search, 1, 10'000));
   }
+  if (config.sparse.size() > kMaxSparseFields) {
+    return InvalidField("sparse", absl::StrCat("must be at most ", kMaxSparseFields, " fields"));
+  }
+  for (const auto& [name, field] : config.sparse) {
+    const std::string label = absl::StrCat("sparse[\"", name, "\"]");
+    if (name.empty() || name.size() > kMaxFieldNameBytes || !IsValidUtf8(name)) {
+      return InvalidField(label, absl::StrCat("a name must be UTF-8 of 1 to ", kMaxFieldNameBytes, " bytes"));
+    }
+    if (config.vectors.contains(name)) return InvalidField(label, "is the name of a vector field too");
+    if (field.text_field.size() > kMaxFieldNameBytes || !IsValidUtf8(field.text_field)) {
+      return InvalidField(label + ".text_field",
+                          absl::StrCat("a field name must be UTF-8 of at most ", kMaxFieldNameBytes, " bytes"));
+    }
+    if (!field.is_text() && field.text != TextSettings()) {
+      return InvalidField(label + ".text", "settings of a text need `text_field`");
+    }
+    if (field.is_text() && field.idf) return InvalidField(label + ".idf", "is for vectors; BM25 always has it");
+    ALCOVE_RETURN_IF_ERROR(ValidateTextSettings(label + ".text", field.text));
+    if (!(field.k1 > 0 && field.k1 <= 10)) return InvalidField(label + ".k1", "must be above 0 and at most 10");
+    if (!(field.b >= 0 && field.b <= 1)) return InvalidField(label + ".b", "must be 0 to 1");
+  }
   if (config.schema.size() > kMaxSchemaFields) {
     return InvalidField("schema", absl::StrCat("must be at most ", kMaxSchemaFields, " fields"));
   }
@@ -138,9 +214,6 @@ absl::Status ValidateConfig(const CollectionConfig& config) {
     const std::string label = absl::StrCat("schema[\"", path, "\"]");
     if (path.empty() || path.size() > kMaxFieldNameBytes || !IsValidUtf8(path)) {
       return InvalidField(label, absl::StrCat("a field name must be UTF-8 of 1 to ", kMaxFieldNameBytes, " bytes"));
-    }
-    if (type == FieldType::kGeo || type == FieldType::kText) {
-      return NotBuilt(absl::StrCat(label, ": an index of type ", FieldTypeName(type)));
     }
   }
   if (config.embedding_model.size() > kMaxEmbeddingModelBytes) {
@@ -154,6 +227,7 @@ absl::Status ValidateConfig(const CollectionConfig& config) {
 
 std::string EncodeConfig(const CollectionConfig& config) {
   PayloadBuilder out;
+  int64_t version = config.sparse.empty() ? 1 : kConfigVersion;
   out.BeginObject();
   out.Key("description");
   out.String(config.description);
@@ -164,8 +238,10 @@ std::string EncodeConfig(const CollectionConfig& config) {
   for (const auto& [path, type] : config.schema) {
     out.Key(path);
     out.Integer(static_cast<int64_t>(type));
+    if (type == FieldType::kGeo || type == FieldType::kText) version = kConfigVersion;
   }
   out.EndObject();
+  if (!config.sparse.empty()) EncodeSparse(config.sparse, out);
   out.Key("vectors");
   out.BeginObject();
   for (const auto& [name, field] : config.vectors) {
@@ -187,7 +263,7 @@ std::string EncodeConfig(const CollectionConfig& config) {
   }
   out.EndObject();
   out.Key("version");
-  out.Integer(kConfigVersion);
+  out.Integer(version);
   out.EndObject();
   // Within its bounds by ValidateConfig, which every configuration passes before it is stored.
   return std::move(out).Finish().value_or(std::string());
@@ -235,6 +311,7 @@ absl::StatusOr<CollectionConfig> DecodeConfig(absl::string_view bytes) {
     field.metric = static_cast<Metric>(metric);
     config.vectors.emplace(it.key(), field);
   }
+  if (const auto sparse = root.Find("sparse")) ALCOVE_RETURN_IF_ERROR(DecodeSparse(*sparse, config));
   if (absl::Status status = ValidateConfig(config); !status.ok()) return Damaged(status.message());
   return config;
 }
@@ -246,17 +323,15 @@ absl::Status CheckPayloadTypes(const CollectionConfig& config, absl::string_view
     return InvalidField(absl::StrCat("payload.", path),
                         absl::StrCat("point \"", point_id, "\": expected ", Expected(type)));
   }
-  return absl::OkStatus();
-}
-
-std::string KnownFields(const CollectionConfig& config) {
-  if (config.schema.empty()) return "none";
-  std::string out;
-  for (const auto& [path, type] : config.schema) {
-    if (out.size() + path.size() > 200) return out + ", …";
-    absl::StrAppend(&out, out.empty() ? "" : ", ", path);
+  for (const auto& [name, field] : config.sparse) {
+    if (!field.is_text()) continue;
+    const auto value = FindPath(payload, field.text_field);
+    if (!value || Fits(FieldType::kText, *value)) continue;
+    return InvalidField(absl::StrCat("payload.", field.text_field),
+                        absl::StrCat("point \"", point_id, "\": expected ", Expected(FieldType::kText),
+                                     " for sparse field \"", name, "\""));
   }
-  return out;
+  return absl::OkStatus();
 }
 
 }  // namespace alcove::vector_search

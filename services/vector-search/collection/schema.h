@@ -9,11 +9,14 @@
 #include <absl/status/statusor.h>
 #include <absl/strings/string_view.h>
 
+#include "services/vector-search/text/tokenizer.h"
+
 namespace alcove::vector_search {
 
 inline constexpr size_t kMaxCollectionNameBytes = 128;
 inline constexpr size_t kMaxDescriptionBytes = 1024;
 inline constexpr size_t kMaxVectorFields = 16;
+inline constexpr size_t kMaxSparseFields = 8;
 inline constexpr size_t kMaxFieldNameBytes = 128;
 inline constexpr size_t kMaxSchemaFields = 256;
 inline constexpr uint32_t kMaxVectorDimension = 65536;
@@ -27,8 +30,8 @@ enum class FieldType : uint8_t {
   kFloat = 3,     // number or list of them
   kBool = 4,      // true or false
   kDatetime = 5,  // RFC 3339 text
-  kGeo = 6,       // not built
-  kText = 7,      // not built
+  kGeo = 6,       // object {lat, lon} or list of them
+  kText = 7,      // text or list of texts, matched by words
 };
 
 // "keyword", "integer" …: as people write them.
@@ -46,8 +49,21 @@ struct VectorField {
   friend bool operator==(const VectorField&, const VectorField&) = default;
 };
 
+// A field searched by an inverted index: the words of a payload field by BM25, or sparse vectors that clients give.
+struct SparseField {
+  std::string text_field;  // dotted path of the text; empty: clients give vectors
+  TextSettings text;       // how texts are cut into words
+  float k1 = 1.2f;         // of BM25, above 0 and at most 10
+  float b = 0.75f;         // of BM25, 0 to 1
+  bool idf = false;        // vectors: query weights are multiplied by the inverse document frequency
+
+  bool is_text() const { return !text_field.empty(); }
+  friend bool operator==(const SparseField&, const SparseField&) = default;
+};
+
 struct CollectionConfig {
   std::map<std::string, VectorField> vectors;  // by name; "" is the unnamed default
+  std::map<std::string, SparseField> sparse;   // by name, none of which is the name of a vector field
   std::map<std::string, FieldType> schema;     // by dotted path
   std::string embedding_model;
   std::string description;
@@ -58,7 +74,7 @@ struct CollectionConfig {
 // INVALID_ARGUMENT unless 1 to 128 of a-z, A-Z, 0-9, '_', '-', '.'.
 absl::Status ValidateCollectionName(absl::string_view name);
 
-// INVALID_ARGUMENT names the field and its bounds; UNIMPLEMENTED for a field type that is not built.
+// INVALID_ARGUMENT names the field and its bounds.
 absl::Status ValidateConfig(const CollectionConfig& config);
 
 // The text the catalogue keeps: payload bytes (payload.h) of an object. Decoding refuses what encoding never writes:
@@ -69,8 +85,5 @@ absl::StatusOr<CollectionConfig> DecodeConfig(absl::string_view bytes);
 // Checks the payload's fields against the schema: INVALID_ARGUMENT naming point, field and expected type. Fields that
 // are absent or null pass. `payload` passed ValidatePayload.
 absl::Status CheckPayloadTypes(const CollectionConfig& config, absl::string_view point_id, absl::string_view payload);
-
-// "section, tags, size": the names of the schema for error messages, at most about 200 bytes.
-std::string KnownFields(const CollectionConfig& config);
 
 }  // namespace alcove::vector_search

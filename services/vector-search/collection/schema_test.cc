@@ -1,5 +1,8 @@
 #include "services/vector-search/collection/schema.h"
 
+#include <cmath>
+#include <functional>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -54,9 +57,44 @@ TEST(Schema, NamesTheSettingThatIsOutOfBounds) {
   EXPECT_THAT(message([](auto& c) { c.vectors[""].ef_construction = 10; }), HasSubstr("16 to 4096"));
   EXPECT_THAT(message([](auto& c) { c.vectors[""].ef_search = 0; }), HasSubstr("ef_search"));
   EXPECT_THAT(message([](auto& c) { c.description.assign(2000, 'x'); }), HasSubstr("description"));
-  CollectionConfig geo = Example();
-  geo.schema["place"] = FieldType::kGeo;
-  EXPECT_EQ(ValidateConfig(geo).code(), absl::StatusCode::kUnimplemented);
+  const auto sparse = [&](auto change) {
+    return message([&](auto& c) {
+      c.sparse["words"].text_field = "text";
+      change(c, c.sparse["words"]);
+    });
+  };
+  EXPECT_EQ(sparse([](auto&, auto&) {}), "");
+  EXPECT_THAT(sparse([](auto& c, auto&) { c.sparse["title"] = {}; }), HasSubstr("vector field too"));
+  EXPECT_THAT(sparse([](auto& c, auto&) { c.sparse[""] = {}; }), HasSubstr("1 to 128"));
+  EXPECT_THAT(sparse([](auto&, auto& f) { f.text.language = "elvish"; }),
+              AllOf(HasSubstr("words"), HasSubstr("elvish")));
+  EXPECT_THAT(sparse([](auto&, auto& f) { f.k1 = std::nanf(""); }), HasSubstr("k1"));
+  EXPECT_THAT(sparse([](auto&, auto& f) { f.b = 1.5f; }), HasSubstr("0 to 1"));
+  EXPECT_THAT(sparse([](auto&, auto& f) { f.idf = true; }), HasSubstr("BM25"));
+  EXPECT_THAT(sparse([](auto& c, auto&) { c.sparse["raw"].text.language = "english"; }), HasSubstr("text_field"));
+  EXPECT_THAT(sparse([](auto& c, auto&) {
+                for (int i = 0; i < 9; ++i) c.sparse[std::string(1, static_cast<char>('a' + i))] = {};
+              }),
+              HasSubstr("at most 8"));
+}
+
+TEST(Schema, SparseFieldsSurviveTheCatalogueAndAreAnewerVersionOfIt) {
+  CollectionConfig config = Example();
+  const auto version = [](const std::string& bytes) { return FindPath(bytes, "version")->integer(); };
+  EXPECT_EQ(version(EncodeConfig(config)), 1);
+  config.sparse["words"] = {
+      .text_field = "body.text", .text = {.language = "english", .stop_words = {"the", "of"}}, .k1 = 0.9f, .b = 0.4f};
+  config.sparse["splade"] = {.idf = true};
+  config.vectors.clear();
+  ASSERT_TRUE(ValidateConfig(config).ok());
+  const auto decoded = DecodeConfig(EncodeConfig(config));
+  ASSERT_TRUE(decoded.ok()) << decoded.status();
+  EXPECT_EQ(*decoded, config);
+  EXPECT_EQ(version(EncodeConfig(config)), 2);
+  config = Example();
+  config.schema["place"] = FieldType::kGeo;
+  EXPECT_EQ(version(EncodeConfig(config)), 2);
+  EXPECT_EQ(DecodeConfig(EncodeConfig(config)).value(), config);
 }
 
 TEST(Schema, CollectionNamesAreAPlainAlphabet) {
@@ -75,7 +113,9 @@ std::string OneField(absl::string_view key, const std::function<void(PayloadBuil
 }
 
 TEST(Schema, RefusesPayloadOfTheWrongTypeNamingPointFieldAndType) {
-  const CollectionConfig config = Example();
+  CollectionConfig config = Example();
+  config.schema["place"] = FieldType::kGeo;
+  config.sparse["words"].text_field = "text";
   const auto status = CheckPayloadTypes(config, "p-17", OneField("size", [](auto& b) { b.String("large"); }));
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("p-17"), HasSubstr("size"), HasSubstr("integer")));
@@ -100,6 +140,20 @@ TEST(Schema, RefusesPayloadOfTheWrongTypeNamingPointFieldAndType) {
     b.EndList();
   }));
   EXPECT_TRUE(ok("other", [](auto& b) { b.Integer(1); }));
+  EXPECT_FALSE(ok("text", [](auto& b) { b.Integer(1); }));  // what a sparse field reads
+  const auto place = [](double lat, double lon) {
+    return [=](PayloadBuilder& b) {
+      b.BeginObject();
+      b.Key("lat");
+      b.Number(lat);
+      b.Key("lon");
+      b.Number(lon);
+      b.EndObject();
+    };
+  };
+  EXPECT_TRUE(ok("place", place(52.5, 13.4)));
+  EXPECT_FALSE(ok("place", place(91, 13.4)));
+  EXPECT_FALSE(ok("place", [](auto& b) { b.String("52.5,13.4"); }));
   EXPECT_FALSE(ok("meta", [](auto& b) {
     b.BeginObject();
     b.Key("at");

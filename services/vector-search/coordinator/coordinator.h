@@ -22,6 +22,7 @@
 #include "libs/store/store.h"
 #include "services/vector-search/catalog/catalog.h"
 #include "services/vector-search/collection/point.h"
+#include "services/vector-search/coordinator/query.h"
 #include "services/vector-search/coordinator/sequence_token.h"
 #include "services/vector-search/coordinator/shard_client.h"
 #include "services/vector-search/log/log_writer.h"
@@ -85,6 +86,7 @@ struct ScrollCall {
   std::string page_token;
   PayloadSelector payload;
   bool with_vectors = false;
+  std::string min_sequence;
 };
 
 struct ScrollReply {
@@ -95,22 +97,14 @@ struct ScrollReply {
 struct CountCall {
   std::string collection;
   Filter filter;
-};
-
-struct SearchCall {
-  std::string collection;
-  SearchQuery query;  // limit 0 means 10; exclude_id is set by the coordinator
-  std::string id;     // exactly one of query.vector and id
-  uint32_t offset = 0;
   std::string min_sequence;
-  bool allow_partial = false;
 };
 
-struct SearchReply {
-  std::vector<FoundPoint> points;
-  uint32_t asked = 0;
-  uint32_t answered = 0;
-  std::vector<std::string> failures;
+struct UpdateCall {
+  std::string collection;
+  std::vector<PointChange> changes;
+  bool wait = false;
+  std::string idempotency_key;
 };
 
 // Thread-safe. Methods with a `done` follow ShardClient's rule: it is called exactly once, perhaps before the method
@@ -133,6 +127,8 @@ class Coordinator {
   // Blocking until the log has it, asynchronous for `wait`. DEADLINE_EXCEEDED after a wait says that the write is
   // durable.
   void Upsert(const RequestContext& ctx, UpsertCall call, Done<WriteReply> done);
+  // As Upsert, for points that exist.
+  void Update(const RequestContext& ctx, UpdateCall call, Done<WriteReply> done);
   // Blocking throughout. By filter the points are looked up first and deleted in pieces of 10,000.
   absl::StatusOr<WriteReply> Delete(const RequestContext& ctx, DeleteCall call);
 
@@ -142,9 +138,14 @@ class Coordinator {
   void Search(const RequestContext& ctx, SearchCall call, Done<SearchReply> done);
   void SearchBatch(const RequestContext& ctx, std::vector<SearchCall> calls, Done<std::vector<SearchReply>> done);
 
+  void Recommend(const RequestContext& ctx, RecommendCall call, Done<SearchReply> done);
+  void Facet(const RequestContext& ctx, FacetCall call, Done<FacetReply> done);
+
   const ClusterMap& cluster() const { return cluster_; }
 
  private:
+  friend class QueryRun;
+
   absl::StatusOr<CatalogEntryPtr> Find(const RequestContext& ctx, const std::string& collection);
   // The shard's client, or UNAVAILABLE when no process of this cluster holds it.
   absl::StatusOr<ShardClient*> ClientOf(int32_t shard) const;
@@ -159,6 +160,23 @@ class Coordinator {
                                                        const Filter& filter, int32_t shard,
                                                        const std::string& after_id);
   absl::StatusOr<std::vector<ShardTarget>> Targets(const CatalogEntry& entry, const std::string& min_sequence) const;
+  // A prepared call.
+  void RunSearch(const RequestContext& ctx, CatalogEntryPtr entry, std::vector<ShardTarget> targets, SearchCall call,
+                 Done<SearchReply> done);
+  // One query over all shards, checked: by id, with statistics if it needs them.
+  void SearchOne(const RequestContext& ctx, CatalogEntryPtr entry, std::vector<ShardTarget> targets, SearchCall call,
+                 Done<SearchReply> done);
+  // Gathers what the scores of a sparse query depend on, then searches.
+  void SearchWithStatistics(const RequestContext& ctx, CatalogEntryPtr entry, std::vector<ShardTarget> targets,
+                            SearchCall call, Done<SearchReply> done);
+  // The targets' places, those of other processes first.
+  std::vector<size_t> RemoteFirst(const std::vector<ShardTarget>& targets) const;
+  // Points by id wherever they are; `targets` are all shards. With `allow_partial` those of shards that do not answer
+  // are left out.
+  void Fetch(const RequestContext& ctx, CatalogEntryPtr entry, const std::vector<ShardTarget>& targets, GetQuery query,
+             bool allow_partial, Done<std::vector<StoredPoint>> done);
+  void Write(const RequestContext& ctx, CatalogEntryPtr entry, absl::Span<const PointOperation> operations,
+             uint32_t count, bool wait, absl::string_view idempotency_key, Done<WriteReply> done);
   void SearchById(const RequestContext& ctx, CatalogEntryPtr entry, std::vector<ShardTarget> targets, SearchCall call,
                   Done<SearchReply> done);
   void FanOut(const RequestContext& ctx, CatalogEntryPtr entry, std::vector<ShardTarget> targets, SearchCall call,

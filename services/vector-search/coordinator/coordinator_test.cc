@@ -28,6 +28,8 @@ class FakeProcess final : public ShardClient {
   std::map<int32_t, std::vector<StoredPoint>> stored;  // ascending by id
   std::vector<ShardTarget> notified;
   std::vector<SearchQuery> queries;
+  std::map<int32_t, SparseStatistics> statistics;
+  std::map<int32_t, ShardFacet> facets;
   absl::Status notify_answer;
 
   void Search(const RequestContext&, const ShardTarget& target, std::shared_ptr<const SearchQuery> query,
@@ -53,6 +55,14 @@ class FakeProcess final : public ShardClient {
       if (point.id > query->after_id && out.size() < query->limit) out.push_back(point);
     }
     done(std::move(out));
+  }
+  void Statistics(const RequestContext&, const ShardTarget& target, std::shared_ptr<const SearchQuery>,
+                  Done<SparseStatistics> done) override {
+    done(statistics[target.shard]);
+  }
+  void Facet(const RequestContext&, const ShardTarget& target, std::shared_ptr<const FacetQuery>,
+             Done<ShardFacet> done) override {
+    done(facets[target.shard]);
   }
   void Count(const RequestContext&, const ShardTarget& target, std::shared_ptr<const Filter>,
              Done<int64_t> done) override {

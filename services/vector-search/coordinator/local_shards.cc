@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "libs/common/status.h"
+
 namespace alcove::vector_search {
 namespace {
 
@@ -54,6 +56,27 @@ void LocalShards::Count(const RequestContext& ctx, const ShardTarget& target, st
                         Done<int64_t> done) {
   Run<int64_t>(
       ctx, target, [filter = std::move(filter)](const Shard& shard) { return shard.Count(*filter); }, std::move(done));
+}
+
+void LocalShards::Statistics(const RequestContext& ctx, const ShardTarget& target,
+                             std::shared_ptr<const SearchQuery> query, Done<SparseStatistics> done) {
+  Run<SparseStatistics>(
+      ctx, target, [query = std::move(query)](const Shard& shard) { return shard.Statistics(*query); },
+      std::move(done));
+}
+
+void LocalShards::Facet(const RequestContext& ctx, const ShardTarget& target, std::shared_ptr<const FacetQuery> query,
+                        Done<ShardFacet> done) {
+  Run<ShardFacet>(
+      ctx, target,
+      [query = std::move(query)](const Shard& shard) -> absl::StatusOr<ShardFacet> {
+        ShardFacet facet;
+        ALCOVE_ASSIGN_OR_RETURN(facet.counts, shard.Facet(*query));
+        facet.total = facet.counts.size();
+        if (facet.counts.size() > kMaxShardFacetValues) facet.counts.resize(kMaxShardFacetValues);
+        return facet;
+      },
+      std::move(done));
 }
 
 void LocalShards::Notify(const RequestContext& ctx, std::vector<ShardTarget> targets, bool wait,

@@ -20,6 +20,10 @@ class LocalShards final : public ShardClient {
               Done<std::vector<StoredPoint>> done) override;
   void Count(const RequestContext& ctx, const ShardTarget& target, std::shared_ptr<const Filter> filter,
              Done<int64_t> done) override;
+  void Statistics(const RequestContext& ctx, const ShardTarget& target, std::shared_ptr<const SearchQuery> query,
+                  Done<SparseStatistics> done) override;
+  void Facet(const RequestContext& ctx, const ShardTarget& target, std::shared_ptr<const FacetQuery> query,
+             Done<ShardFacet> done) override;
   void Notify(const RequestContext& ctx, std::vector<ShardTarget> targets, bool wait,
               absl::AnyInvocable<void(absl::Status)> done) override;
   void Stats(const RequestContext& ctx, store::CollectionId collection, Done<std::vector<HostedStats>> done) override;

@@ -1,6 +1,8 @@
 // Get, scroll and count over all shards.
 #include <algorithm>
+#include <map>
 #include <utility>
+#include <variant>
 
 #include <absl/container/flat_hash_map.h>
 #include <absl/container/flat_hash_set.h>
@@ -35,29 +37,36 @@ absl::Status FirstFailure(const CatalogEntry& entry, const std::vector<ShardTarg
 void Coordinator::Get(const RequestContext& ctx, GetCall call, Done<std::vector<StoredPoint>> done) {
   absl::StatusOr<CatalogEntryPtr> found = Find(ctx, call.collection);
   if (!found.ok()) return done(found.status());
-  const CatalogEntryPtr entry = *std::move(found);
   absl::Status status = ValidateIds("ids", call.query.ids, 1, kMaxGetIds);
   status.Update(ValidateSelector(call.query.payload));
   if (!status.ok()) return done(status);
-  absl::StatusOr<std::vector<ShardTarget>> all = Targets(*entry, call.min_sequence);
+  absl::StatusOr<std::vector<ShardTarget>> all = Targets(**found, call.min_sequence);
   if (!all.ok()) return done(all.status());
+  Fetch(ctx, *std::move(found), *all, std::move(call.query), false, std::move(done));
+}
 
-  std::vector<GetQuery> queries(all->size(), GetQuery{{}, call.query.payload, call.query.with_vectors});
-  for (const std::string& id : call.query.ids) {
+void Coordinator::Fetch(const RequestContext& ctx, CatalogEntryPtr entry, const std::vector<ShardTarget>& all,
+                        GetQuery query, bool allow_partial, Done<std::vector<StoredPoint>> done) {
+  std::vector<GetQuery> queries(all.size(), GetQuery{{}, query.payload, query.with_vectors});
+  for (const std::string& id : query.ids) {
     queries[static_cast<size_t>(ShardOf(id, entry->placement.shard_count))].ids.push_back(id);
   }
   std::vector<ShardTarget> targets;
   std::vector<GetQuery> asked;
   for (size_t shard = 0; shard < queries.size(); ++shard) {
     if (queries[shard].ids.empty()) continue;
-    targets.push_back((*all)[shard]);
+    targets.push_back(all[shard]);
     asked.push_back(std::move(queries[shard]));
   }
+  if (targets.empty()) return done(std::vector<StoredPoint>());
   auto gather = Gather<std::vector<StoredPoint>>::Make(
-      targets.size(), [entry, targets, ids = std::move(call.query.ids), done = std::move(done)](auto results) mutable {
-        if (absl::Status failure = FirstFailure(*entry, targets, results); !failure.ok()) return done(failure);
+      targets.size(),
+      [entry, targets, allow_partial, ids = std::move(query.ids), done = std::move(done)](auto results) mutable {
+        absl::Status failure = FirstFailure(*entry, targets, results);
+        if (!failure.ok() && !(allow_partial && absl::IsUnavailable(failure))) return done(failure);
         absl::flat_hash_map<absl::string_view, StoredPoint*> by_id;
         for (auto& result : results) {
+          if (!result.ok()) continue;
           for (StoredPoint& point : *result) by_id[point.id] = &point;
         }
         std::vector<StoredPoint> out;
@@ -103,7 +112,7 @@ void Coordinator::Scroll(const RequestContext& ctx, ScrollCall call, Done<Scroll
   query->payload = std::move(call.payload);
   query->with_vectors = call.with_vectors;
 
-  absl::StatusOr<std::vector<ShardTarget>> targets = Targets(*entry, "");
+  absl::StatusOr<std::vector<ShardTarget>> targets = Targets(*entry, call.min_sequence);
   if (!targets.ok()) return done(targets.status());
   auto gather = Gather<std::vector<StoredPoint>>::Make(
       targets->size(), [entry, targets = *targets, page_size, done = std::move(done)](auto results) mutable {
@@ -138,7 +147,7 @@ void Coordinator::Count(const RequestContext& ctx, CountCall call, Done<int64_t>
   if (absl::Status status = PlanFilter(entry->config, FieldList(entry->config), call.filter).status(); !status.ok()) {
     return done(status);
   }
-  absl::StatusOr<std::vector<ShardTarget>> targets = Targets(*entry, "");
+  absl::StatusOr<std::vector<ShardTarget>> targets = Targets(*entry, call.min_sequence);
   if (!targets.ok()) return done(targets.status());
   auto gather =
       Gather<int64_t>::Make(targets->size(), [entry, targets = *targets, done = std::move(done)](auto results) mutable {
@@ -155,6 +164,49 @@ void Coordinator::Count(const RequestContext& ctx, CountCall call, Done<int64_t>
       gather->Slot(i)(client.status());
     } else {
       (*client)->Count(shard_ctx, (*targets)[i], filter, gather->Slot(i));
+    }
+  }
+}
+
+void Coordinator::Facet(const RequestContext& ctx, FacetCall call, Done<FacetReply> done) {
+  absl::StatusOr<CatalogEntryPtr> found = Find(ctx, call.collection);
+  if (!found.ok()) return done(found.status());
+  const CatalogEntryPtr entry = *std::move(found);
+  if (call.query.limit > kMaxLimit) {
+    return done(InvalidField("limit", absl::StrCat("must be 1 to ", kMaxLimit, ", not ", call.query.limit)));
+  }
+  const uint32_t limit = call.query.limit == 0 ? 10 : call.query.limit;
+  const FieldList fields(entry->config);
+  absl::Status status = FacetField(fields, call.query.field).status();
+  status.Update(PlanFilter(entry->config, fields, call.query.filter).status());
+  if (!status.ok()) return done(status);
+  absl::StatusOr<std::vector<ShardTarget>> targets = Targets(*entry, call.min_sequence);
+  if (!targets.ok()) return done(targets.status());
+  auto gather = Gather<ShardFacet>::Make(
+      targets->size(), [entry, targets = *targets, limit, done = std::move(done)](auto results) mutable {
+        if (absl::Status failure = FirstFailure(*entry, targets, results); !failure.ok()) return done(failure);
+        FacetReply reply;
+        std::map<std::variant<std::string, int64_t, bool>, uint64_t> sums;
+        for (auto& result : results) {
+          reply.exact = reply.exact && result->counts.size() == result->total;
+          for (ValueCount& count : result->counts) sums[std::move(count.value)] += count.count;
+        }
+        for (const auto& [value, count] : sums) reply.counts.push_back({value, count});
+        reply.distinct = reply.counts.size();
+        const size_t keep = std::min<size_t>(limit, reply.counts.size());
+        std::partial_sort(reply.counts.begin(), reply.counts.begin() + static_cast<ptrdiff_t>(keep), reply.counts.end(),
+                          CountsBefore);
+        reply.counts.resize(keep);
+        done(std::move(reply));
+      });
+  const auto query = std::make_shared<const FacetQuery>(std::move(call.query));
+  const RequestContext shard_ctx = ShardContext(ctx);
+  for (size_t i = 0; i < targets->size(); ++i) {
+    const auto client = ClientOf((*targets)[i].shard);
+    if (!client.ok()) {
+      gather->Slot(i)(client.status());
+    } else {
+      (*client)->Facet(shard_ctx, (*targets)[i], query, gather->Slot(i));
     }
   }
 }

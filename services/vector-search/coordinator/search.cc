@@ -7,34 +7,13 @@
 #include "libs/common/log.h"
 #include "libs/common/status.h"
 #include "services/vector-search/coordinator/coordinator.h"
+#include "services/vector-search/coordinator/query_run.h"
 #include "services/vector-search/coordinator/validate.h"
+#include "services/vector-search/coordinator/validate_search.h"
 #include "services/vector-search/log/placement.h"
 
 namespace alcove::vector_search {
 namespace {
-
-absl::Status ValidateSearch(const CollectionConfig& config, const SearchCall& call) {
-  if (call.query.vector.empty() == call.id.empty()) {
-    return InvalidField("vector", "exactly one of `vector` and `id` must be given");
-  }
-  ALCOVE_ASSIGN_OR_RETURN(const VectorField* const field, FindVectorField(config, call.query.vector_name));
-  if (call.id.empty()) {
-    ALCOVE_RETURN_IF_ERROR(ValidateVector("vector", *field, call.query.vector));
-  } else {
-    ALCOVE_RETURN_IF_ERROR(ValidatePointId("id", call.id));
-  }
-  if (call.query.limit > kMaxLimit) {
-    return InvalidField("limit", absl::StrCat("must be 1 to ", kMaxLimit, ", not ", call.query.limit));
-  }
-  if (call.offset > kMaxOffset) {
-    return InvalidField("offset", absl::StrCat("must be at most ", kMaxOffset, ", not ", call.offset));
-  }
-  if (call.query.ef > kMaxSearchEf) {
-    return InvalidField("params.ef", absl::StrCat("must be at most ", kMaxSearchEf, ", not ", call.query.ef));
-  }
-  ALCOVE_RETURN_IF_ERROR(ValidateSelector(call.query.payload));
-  return PlanFilter(config, FieldList(config), call.query.filter).status();
-}
 
 // Whether a shard's answer says something about the call rather than about the shard.
 bool ConcernsTheCall(const absl::Status& status) {
@@ -63,14 +42,82 @@ SearchReply Merge(std::vector<absl::StatusOr<std::vector<FoundPoint>>>& results,
 void Coordinator::Search(const RequestContext& ctx, SearchCall call, Done<SearchReply> done) {
   absl::StatusOr<CatalogEntryPtr> entry = Find(ctx, call.collection);
   if (!entry.ok()) return done(entry.status());
-  if (absl::Status status = ValidateSearch((*entry)->config, call); !status.ok()) return done(status);
+  if (absl::Status status = PrepareSearch((*entry)->config, call); !status.ok()) return done(status);
   absl::StatusOr<std::vector<ShardTarget>> targets = Targets(**entry, call.min_sequence);
   if (!targets.ok()) return done(targets.status());
-  if (call.query.limit == 0) call.query.limit = 10;
-  if (!call.id.empty()) {
-    return SearchById(ctx, *std::move(entry), *std::move(targets), std::move(call), std::move(done));
+  RunSearch(ctx, *std::move(entry), *std::move(targets), std::move(call), std::move(done));
+}
+
+void Coordinator::RunSearch(const RequestContext& ctx, CatalogEntryPtr entry, std::vector<ShardTarget> targets,
+                            SearchCall call, Done<SearchReply> done) {
+  if (QueryRun::Needed(call)) {
+    return QueryRun::Start(this, ctx, std::move(entry), std::move(targets), std::move(call), std::move(done));
   }
-  FanOut(ctx, *std::move(entry), *std::move(targets), std::move(call), std::move(done));
+  SearchOne(ctx, std::move(entry), std::move(targets), std::move(call), std::move(done));
+}
+
+void Coordinator::SearchOne(const RequestContext& ctx, CatalogEntryPtr entry, std::vector<ShardTarget> targets,
+                            SearchCall call, Done<SearchReply> done) {
+  if (!call.id.empty()) {
+    return SearchById(ctx, std::move(entry), std::move(targets), std::move(call), std::move(done));
+  }
+  // One shard's own statistics are those of the whole collection.
+  if (targets.size() > 1 && (!call.query.text.empty() || !call.query.sparse.empty())) {
+    const SparseField& field = entry->config.sparse.at(call.query.vector_name);
+    if (field.is_text() || field.idf) {
+      return SearchWithStatistics(ctx, std::move(entry), std::move(targets), std::move(call), std::move(done));
+    }
+  }
+  FanOut(ctx, std::move(entry), std::move(targets), std::move(call), std::move(done));
+}
+
+void Coordinator::SearchWithStatistics(const RequestContext& ctx, CatalogEntryPtr entry,
+                                       std::vector<ShardTarget> targets, SearchCall call, Done<SearchReply> done) {
+  auto query = std::make_shared<SearchQuery>();
+  query->text = call.query.text;
+  query->sparse = call.query.sparse;
+  query->vector_name = call.query.vector_name;
+  auto gather = Gather<SparseStatistics>::Make(targets.size(), [this, ctx, entry, targets, call = std::move(call),
+                                                                done = std::move(done)](auto results) mutable {
+    SparseStatistics sum;
+    for (size_t i = 0; i < results.size(); ++i) {
+      const absl::Status& status = results[i].status();
+      if (status.ok()) {
+        sum.Add(*results[i]);
+        continue;
+      }
+      if (absl::IsNotFound(status)) return done(NotFound("collection", entry->name));
+      if (ConcernsTheCall(status)) return done(status);
+      // Without it the others still rank; the search itself tells who did not answer.
+      if (call.allow_partial) continue;
+      if (absl::Status own = ctx.Check(*clock_); !own.ok()) return done(own);
+      if (absl::IsDeadlineExceeded(status)) return done(status);
+      return done(absl::UnavailableError(
+          absl::StrCat("shard ", targets[i].shard, ": ", StatusCodeName(status.code()), ": ", status.message())));
+    }
+    call.query.statistics = std::move(sum);
+    FanOut(ctx, std::move(entry), std::move(targets), std::move(call), std::move(done));
+  });
+  RequestContext shard_ctx = ShardContext(ctx);
+  if (ctx.has_deadline()) shard_ctx = shard_ctx.WithTimeout(ctx.Remaining(*clock_) * 0.4, *clock_);
+  for (const size_t i : RemoteFirst(targets)) {
+    const auto client = ClientOf(targets[i].shard);
+    if (!client.ok()) {
+      gather->Slot(i)(client.status());
+    } else {
+      (*client)->Statistics(shard_ctx, targets[i], query, gather->Slot(i));
+    }
+  }
+}
+
+std::vector<size_t> Coordinator::RemoteFirst(const std::vector<ShardTarget>& targets) const {
+  std::vector<size_t> order(targets.size());
+  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::stable_partition(order.begin(), order.end(), [&](size_t i) {
+    const auto client = ClientOf(targets[i].shard);
+    return !client.ok() || !(*client)->InProcess();
+  });
+  return order;
 }
 
 void Coordinator::SearchById(const RequestContext& ctx, CatalogEntryPtr entry, std::vector<ShardTarget> targets,
@@ -149,13 +196,7 @@ void Coordinator::FanOut(const RequestContext& ctx, CatalogEntryPtr entry, std::
     shard_ctx = shard_ctx.WithTimeout(ctx.Remaining(*clock_) * 0.8, *clock_);
   }
   // Other processes first: they work while this thread searches its own shards.
-  std::vector<size_t> order(targets.size());
-  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::stable_partition(order.begin(), order.end(), [&](size_t i) {
-    const auto client = ClientOf(targets[i].shard);
-    return !client.ok() || !(*client)->InProcess();
-  });
-  for (const size_t i : order) {
+  for (const size_t i : RemoteFirst(targets)) {
     const auto client = ClientOf(targets[i].shard);
     if (!client.ok()) {
       gather->Slot(i)(client.status());

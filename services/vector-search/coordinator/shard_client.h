@@ -14,6 +14,7 @@
 #include <absl/status/statusor.h>
 
 #include "libs/common/request_context.h"
+#include "services/vector-search/collection/payload_index.h"
 #include "services/vector-search/collection/point.h"
 #include "services/vector-search/shard/shard_host.h"
 
@@ -23,6 +24,14 @@ struct ShardTarget {
   store::CollectionId collection = 0;
   int32_t shard = 0;
   store::Sequence min_sequence = 0;  // answer only when this is applied
+};
+
+// Values one shard answers with; counts of rarer ones are left out.
+inline constexpr size_t kMaxShardFacetValues = 50'000;
+
+struct ShardFacet {
+  std::vector<ValueCount> counts;  // the most frequent first
+  uint64_t total = 0;              // different values
 };
 
 template <typename T>
@@ -41,6 +50,11 @@ class ShardClient {
                       Done<std::vector<StoredPoint>> done) = 0;
   virtual void Count(const RequestContext& ctx, const ShardTarget& target, std::shared_ptr<const Filter> filter,
                      Done<int64_t> done) = 0;
+  // What the scores of a search in a sparse field depend on besides the points (Shard::Statistics).
+  virtual void Statistics(const RequestContext& ctx, const ShardTarget& target,
+                          std::shared_ptr<const SearchQuery> query, Done<SparseStatistics> done) = 0;
+  virtual void Facet(const RequestContext& ctx, const ShardTarget& target, std::shared_ptr<const FacetQuery> query,
+                     Done<ShardFacet> done) = 0;
   // Says that the log has news up to each target's min_sequence; with `wait`, done comes when all is applied.
   virtual void Notify(const RequestContext& ctx, std::vector<ShardTarget> targets, bool wait,
                       absl::AnyInvocable<void(absl::Status)> done) = 0;

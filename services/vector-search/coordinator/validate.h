@@ -10,6 +10,7 @@
 
 #include "services/vector-search/collection/point.h"
 #include "services/vector-search/collection/schema.h"
+#include "services/vector-search/coordinator/query.h"
 
 namespace alcove::vector_search {
 
@@ -34,8 +35,15 @@ absl::Status ValidateVector(absl::string_view field, const VectorField& config, 
 // The vector field of that name.
 absl::StatusOr<const VectorField*> FindVectorField(const CollectionConfig& config, absl::string_view name);
 
-// A whole batch: count, size, ids, vectors (at least one a point, each once), payload types.
+// Words or components: numbers ascending, finite, 1 to kMaxQueryTerms.
+absl::Status ValidateSparse(absl::string_view field, const SparseComponents& vector, size_t most);
+
+// A whole batch: count, size, ids, vectors (at least one a point unless the collection searches texts, each once),
+// payload types.
 absl::Status ValidatePoints(const CollectionConfig& config, absl::Span<const StoredPoint> points);
+
+// Changes of points: each vector as above, fields that exist, payload within its bounds and types.
+absl::Status ValidateUpdates(const CollectionConfig& config, absl::Span<const PointChange> changes);
 
 absl::Status ValidateSelector(const PayloadSelector& selector);
 

@@ -29,6 +29,17 @@ absl::StatusOr<T> Await(Ask ask) {
   return answer;
 }
 
+// The operation views the vectors; components move into it. A sparse vector without components is none.
+void AddVectors(const std::vector<NamedVector>& vectors, std::vector<NamedSparse>& sparse, PointOperation& operation) {
+  for (const NamedVector& vector : vectors) {
+    operation.dense.push_back({vector.name, FloatBytes(absl::MakeConstSpan(vector.values))});
+  }
+  for (NamedSparse& vector : sparse) {
+    operation.sparse.push_back(
+        {vector.name, std::move(vector.components.indices), std::move(vector.components.values)});
+  }
+}
+
 absl::Status VisibleLater(absl::Status why) {
   return Annotate(std::move(why), "the write is durable, but waiting until it can be found failed");
 }
@@ -102,6 +113,20 @@ void Coordinator::Announce(const RequestContext& ctx, const CatalogEntry& entry,
   }
 }
 
+void Coordinator::Write(const RequestContext& ctx, CatalogEntryPtr entry, absl::Span<const PointOperation> operations,
+                        uint32_t count, bool wait, absl::string_view idempotency_key, Done<WriteReply> done) {
+  if (absl::Status status = ctx.Check(*clock_); !status.ok()) return done(status);
+  const absl::StatusOr<ShardSequences> sequences = Append(ctx, entry, operations, idempotency_key);
+  if (!sequences.ok()) return done(sequences.status());
+  if (upserted_ != nullptr) upserted_->Increment(count);
+  WriteReply reply{count, FormatSequenceToken(*sequences)};
+  Announce(ctx, *entry, *sequences, wait,
+           [reply = std::move(reply), done = std::move(done)](absl::Status status) mutable {
+             if (!status.ok()) return done(VisibleLater(std::move(status)));
+             done(std::move(reply));
+           });
+}
+
 void Coordinator::Upsert(const RequestContext& ctx, UpsertCall call, Done<WriteReply> done) {
   absl::StatusOr<CatalogEntryPtr> entry = Find(ctx, call.collection);
   if (!entry.ok()) return done(entry.status());
@@ -109,27 +134,47 @@ void Coordinator::Upsert(const RequestContext& ctx, UpsertCall call, Done<WriteR
     return done(InvalidField("idempotency_key", "must be at most 128 bytes"));
   }
   if (absl::Status status = ValidatePoints((*entry)->config, call.points); !status.ok()) return done(status);
-  if (absl::Status status = ctx.Check(*clock_); !status.ok()) return done(status);
 
   std::vector<PointOperation> operations(call.points.size());
   for (size_t i = 0; i < call.points.size(); ++i) {
-    const StoredPoint& point = call.points[i];
+    StoredPoint& point = call.points[i];
     operations[i].kind = OperationKind::kUpsert;
     operations[i].id = point.id;
     operations[i].payload = point.payload;
-    for (const NamedVector& vector : point.vectors) {
-      operations[i].dense.push_back({vector.name, FloatBytes(absl::MakeConstSpan(vector.values))});
+    AddVectors(point.vectors, point.sparse, operations[i]);
+  }
+  const auto count = static_cast<uint32_t>(call.points.size());
+  Write(ctx, *std::move(entry), operations, count, call.wait, call.idempotency_key, std::move(done));
+}
+
+void Coordinator::Update(const RequestContext& ctx, UpdateCall call, Done<WriteReply> done) {
+  absl::StatusOr<CatalogEntryPtr> entry = Find(ctx, call.collection);
+  if (!entry.ok()) return done(entry.status());
+  if (call.idempotency_key.size() > 128) {
+    return done(InvalidField("idempotency_key", "must be at most 128 bytes"));
+  }
+  if (absl::Status status = ValidateUpdates((*entry)->config, call.changes); !status.ok()) return done(status);
+
+  std::vector<PointOperation> operations;
+  operations.reserve(call.changes.size());
+  for (PointChange& change : call.changes) {
+    if (!change.vectors.empty() || !change.sparse.empty() || !change.remove_vectors.empty()) {
+      PointOperation& operation = operations.emplace_back();
+      operation.kind = OperationKind::kSetVectors;
+      operation.id = change.id;
+      AddVectors(change.vectors, change.sparse, operation);
+      operation.removed.assign(change.remove_vectors.begin(), change.remove_vectors.end());
+    }
+    if (change.payload) {
+      PointOperation& operation = operations.emplace_back();
+      operation.kind = OperationKind::kSetPayload;
+      operation.id = change.id;
+      operation.payload_mode = change.replace_payload ? PayloadMode::kReplace : PayloadMode::kMerge;
+      operation.payload = *change.payload;
     }
   }
-  const absl::StatusOr<ShardSequences> sequences = Append(ctx, *entry, operations, call.idempotency_key);
-  if (!sequences.ok()) return done(sequences.status());
-  if (upserted_ != nullptr) upserted_->Increment(call.points.size());
-  WriteReply reply{static_cast<uint32_t>(call.points.size()), FormatSequenceToken(*sequences)};
-  Announce(ctx, **entry, *sequences, call.wait,
-           [reply = std::move(reply), done = std::move(done)](absl::Status status) mutable {
-             if (!status.ok()) return done(VisibleLater(std::move(status)));
-             done(std::move(reply));
-           });
+  const auto count = static_cast<uint32_t>(call.changes.size());
+  Write(ctx, *std::move(entry), operations, count, call.wait, call.idempotency_key, std::move(done));
 }
 
 absl::StatusOr<std::vector<std::string>> Coordinator::MatchingIds(const RequestContext& ctx, const CatalogEntry& entry,

@@ -1,5 +1,6 @@
 #include "services/vector-search/log/point_record.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -12,7 +13,11 @@ namespace {
 
 using store::RecordKind;
 
-constexpr uint8_t kFormatVersion = 1;
+// 2 has kSetVectors; every other operation is still written as 1.
+constexpr uint8_t kFormatVersion = 2;
+
+bool HasVectors(OperationKind kind) { return kind == OperationKind::kUpsert || kind == OperationKind::kSetVectors; }
+bool HasPayload(OperationKind kind) { return kind == OperationKind::kUpsert || kind == OperationKind::kSetPayload; }
 
 absl::Status OutOfBounds(absl::string_view id, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat("point \"", id.substr(0, kMaxPointIdBytes), "\": ", what));
@@ -23,15 +28,18 @@ absl::Status Check(const PointOperation& op) {
     return OutOfBounds(op.id,
                        absl::StrCat("the id has ", op.id.size(), " bytes; 1 to ", kMaxPointIdBytes, " are allowed"));
   }
-  if (op.kind != OperationKind::kUpsert && op.kind != OperationKind::kDelete && op.kind != OperationKind::kSetPayload) {
+  if (op.kind < OperationKind::kUpsert || op.kind > OperationKind::kSetVectors) {
     return OutOfBounds(op.id, "unknown kind of operation");
   }
   if (op.payload.size() > kMaxPayloadBytes) {
     return OutOfBounds(op.id,
                        absl::StrCat("the payload has ", op.payload.size(), " bytes; at most ", kMaxPayloadBytes));
   }
-  if (op.kind != OperationKind::kUpsert) return absl::OkStatus();
-  if (op.dense.size() + op.sparse.size() > kMaxVectorsPerPoint) {
+  if (!HasVectors(op.kind)) return absl::OkStatus();
+  for (const absl::string_view name : op.removed) {
+    if (name.size() > kMaxVectorNameBytes) return OutOfBounds(op.id, "a vector's name is too long");
+  }
+  if (op.dense.size() + op.sparse.size() + op.removed.size() > kMaxVectorsPerPoint) {
     return OutOfBounds(op.id, absl::StrCat("more than ", kMaxVectorsPerPoint, " vectors"));
   }
   for (const DenseVector& v : op.dense) {
@@ -127,7 +135,8 @@ RecordKind KindOf(OperationKind kind) {
   switch (kind) {
     case OperationKind::kUpsert: return RecordKind::kPut;
     case OperationKind::kDelete: return RecordKind::kDelete;
-    case OperationKind::kSetPayload: return RecordKind::kMerge;
+    case OperationKind::kSetPayload:
+    case OperationKind::kSetVectors: return RecordKind::kMerge;
   }
   return RecordKind::kPut;
 }
@@ -152,12 +161,16 @@ std::vector<float> FloatBytes::ToVector() const {
 
 absl::StatusOr<RecordKind> AppendOperation(const PointOperation& op, std::string* out) {
   ALCOVE_RETURN_IF_ERROR(Check(op));
-  out->push_back(static_cast<char>(kFormatVersion));
+  out->push_back(op.kind == OperationKind::kSetVectors ? 2 : 1);
   out->push_back(static_cast<char>(op.kind));
   PutVarint(op.version, out);
-  if (op.kind == OperationKind::kUpsert) WriteVectors(op, out);
+  if (HasVectors(op.kind)) WriteVectors(op, out);
+  if (op.kind == OperationKind::kSetVectors) {
+    PutVarint(op.removed.size(), out);
+    for (const absl::string_view name : op.removed) PutString(name, out);
+  }
   if (op.kind == OperationKind::kSetPayload) out->push_back(static_cast<char>(op.payload_mode));
-  if (op.kind != OperationKind::kDelete) PutString(op.payload, out);
+  if (HasPayload(op.kind)) PutString(op.payload, out);
   return KindOf(op.kind);
 }
 
@@ -185,22 +198,56 @@ absl::StatusOr<PointOperation> DecodeOperation(RecordKind kind, absl::string_vie
                                                       static_cast<int>(format), "; this release reads up to ",
                                                       static_cast<int>(kFormatVersion), ": run the newer release"));
   }
-  if (!in.Byte(&op_kind) || op_kind < 1 || op_kind > 3) return Damaged(key, "unknown kind of operation");
+  if (!in.Byte(&op_kind) || op_kind < 1 || op_kind > (format == 1 ? 3 : 4)) {
+    return Damaged(key, "unknown kind of operation");
+  }
   op.kind = static_cast<OperationKind>(op_kind);
   if (KindOf(op.kind) != kind) return Damaged(key, "its kind contradicts the log's");
   if (!in.Varint(&op.version)) return Damaged(key, "the version does not fit");
-  if (op.kind == OperationKind::kUpsert && !ReadVectors(&in, &op)) return Damaged(key, "the vectors do not fit");
+  if (HasVectors(op.kind) && !ReadVectors(&in, &op)) return Damaged(key, "the vectors do not fit");
+  if (op.kind == OperationKind::kSetVectors) {
+    uint64_t count = 0;
+    if (!in.Count(kMaxVectorsPerPoint - op.dense.size() - op.sparse.size(), 1, &count)) {
+      return Damaged(key, "the removed vectors do not fit");
+    }
+    op.removed.resize(count);
+    for (absl::string_view& name : op.removed) {
+      if (!in.String(kMaxVectorNameBytes, &name)) return Damaged(key, "the removed vectors do not fit");
+    }
+  }
   if (op.kind == OperationKind::kSetPayload) {
     uint8_t mode = 0;
     if (!in.Byte(&mode) || mode < 1 || mode > 2) return Damaged(key, "unknown payload mode");
     op.payload_mode = static_cast<PayloadMode>(mode);
   }
-  if (op.kind != OperationKind::kDelete && !in.String(kMaxPayloadBytes, &op.payload)) {
+  if (HasPayload(op.kind) && !in.String(kMaxPayloadBytes, &op.payload)) {
     return Damaged(key, "the payload does not fit");
   }
   if (!in.empty()) return Damaged(key, "bytes follow its end");
   return op;
 }
+
+namespace {
+
+// Puts the vectors of `change` in the place of those of the same names.
+void FoldVectors(PointOperation& change, PointOperation& point) {
+  const auto drop = [&](absl::string_view name) {
+    const auto same = [&](const auto& vector) { return vector.name == name; };
+    point.dense.erase(std::remove_if(point.dense.begin(), point.dense.end(), same), point.dense.end());
+    point.sparse.erase(std::remove_if(point.sparse.begin(), point.sparse.end(), same), point.sparse.end());
+  };
+  for (const absl::string_view name : change.removed) drop(name);
+  for (DenseVector& vector : change.dense) {
+    drop(vector.name);
+    point.dense.push_back(vector);
+  }
+  for (SparseVector& vector : change.sparse) {
+    drop(vector.name);
+    point.sparse.push_back(std::move(vector));
+  }
+}
+
+}  // namespace
 
 store::MergeFunction PointMerge(PayloadMerge merge_payload) {
   return [merge_payload = std::move(merge_payload)](
@@ -208,10 +255,12 @@ store::MergeFunction PointMerge(PayloadMerge merge_payload) {
              absl::string_view change) -> absl::StatusOr<std::optional<std::string>> {
     if (base == nullptr) return std::optional<std::string>();
     ALCOVE_ASSIGN_OR_RETURN(PointOperation point, DecodeOperation(RecordKind::kPut, key, *base));
-    ALCOVE_ASSIGN_OR_RETURN(const PointOperation set, DecodeOperation(RecordKind::kMerge, key, change));
+    ALCOVE_ASSIGN_OR_RETURN(PointOperation set, DecodeOperation(RecordKind::kMerge, key, change));
     point.version = set.version;
     std::string merged;
-    if (set.payload_mode == PayloadMode::kReplace) {
+    if (set.kind == OperationKind::kSetVectors) {
+      FoldVectors(set, point);
+    } else if (set.payload_mode == PayloadMode::kReplace) {
       point.payload = set.payload;
     } else {
       if (!merge_payload)

@@ -30,6 +30,7 @@ enum class OperationKind : uint8_t {
   kUpsert = 1,      // the point's whole new state
   kDelete = 2,      // deleting a point that does not exist is allowed; a delete by filter is many of these
   kSetPayload = 3,  // vectors stay; ignored when the point does not exist
+  kSetVectors = 4,  // the vectors given replace those of the same names, the others and the payload stay; as above
 };
 
 enum class PayloadMode : uint8_t {
@@ -75,6 +76,7 @@ struct PointOperation {
   uint64_t version = 0;  // free for the caller: kept and given back
   absl::InlinedVector<DenseVector, 1> dense;
   std::vector<SparseVector> sparse;
+  std::vector<absl::string_view> removed;            // kSetVectors only: names of vectors the point loses
   PayloadMode payload_mode = PayloadMode::kReplace;  // kSetPayload only
   absl::string_view payload;                         // opaque bytes; empty means none
 };
@@ -100,7 +102,7 @@ absl::StatusOr<PointOperation> DecodeOperation(store::RecordKind kind, absl::str
 // Sets `change`'s top-level fields in `base` (both payload bytes as the caller's service writes them).
 using PayloadMerge = std::function<absl::StatusOr<std::string>(absl::string_view base, absl::string_view change)>;
 
-// What LogStore::Compact needs to fold kSetPayload records into their upsert.
+// What LogStore::Compact needs to fold kSetPayload and kSetVectors records into their upsert.
 store::MergeFunction PointMerge(PayloadMerge merge_payload);
 
 }  // namespace alcove::vector_search

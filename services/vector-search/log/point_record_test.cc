@@ -69,6 +69,68 @@ TEST(PointRecord, DeleteAndSetPayloadComeBack) {
   EXPECT_EQ(back.payload, "p");
 }
 
+PointOperation SetVectors() {
+  PointOperation op;
+  op.kind = OperationKind::kSetVectors;
+  op.id = "id";
+  op.dense = {{"v", FloatBytes(kSecond)}};
+  op.sparse = {{"w", {3}, {1.0f}}};
+  op.removed = {"title", "words"};
+  return op;
+}
+
+TEST(PointRecord, SetVectorsComesBackAndIsVersionTwo) {
+  ALCOVE_ASSERT_OK_AND_ASSIGN(const EncodedOperation encoded, EncodeOperation(SetVectors()));
+  EXPECT_EQ(encoded.kind, RecordKind::kMerge);
+  EXPECT_EQ(absl::BytesToHexString(encoded.data),
+            "020400"  // version 2, set vectors, point version 0
+            "01"
+            "0176"
+            "01"
+            "00005040"
+            "01"
+            "0177"
+            "01"
+            "03"
+            "0000803f"
+            "02"
+            "057469746c65"
+            "05776f726473");
+  ALCOVE_ASSERT_OK_AND_ASSIGN(const PointOperation op, DecodeOperation(encoded.kind, encoded.key, encoded.data));
+  EXPECT_EQ(op.kind, OperationKind::kSetVectors);
+  EXPECT_THAT(op.removed, ElementsAre("title", "words"));
+  EXPECT_EQ(op.dense[0].values.ToVector(), kSecond);
+  EXPECT_EQ(op.sparse[0].name, "w");
+  for (size_t size = 0; size < encoded.data.size(); ++size) {
+    EXPECT_THAT(DecodeOperation(encoded.kind, "id", encoded.data.substr(0, size)),
+                StatusIs(absl::StatusCode::kDataLoss));
+  }
+  // An older release knows no fourth operation, and says so by the version before it looks.
+  std::string old = encoded.data;
+  old[0] = 1;
+  EXPECT_THAT(DecodeOperation(encoded.kind, "id", old), StatusIs(absl::StatusCode::kDataLoss));
+}
+
+TEST(PointRecord, CompactionFoldsSetVectorsIntoTheUpsert) {
+  ALCOVE_ASSERT_OK_AND_ASSIGN(const EncodedOperation base, EncodeOperation(Upsert("id")));
+  ALCOVE_ASSERT_OK_AND_ASSIGN(const EncodedOperation change, EncodeOperation(SetVectors()));
+  const store::MergeFunction merge = PointMerge({});
+  const absl::string_view view = base.data;
+  ALCOVE_ASSERT_OK_AND_ASSIGN(const auto folded, merge("id", &view, change.data));
+  ASSERT_TRUE(folded.has_value());
+  ALCOVE_ASSERT_OK_AND_ASSIGN(const PointOperation op, DecodeOperation(RecordKind::kPut, "id", *folded));
+  ASSERT_EQ(op.dense.size(), 2u);
+  EXPECT_EQ(op.dense[0].name, "");
+  EXPECT_EQ(op.dense[0].values.ToVector(), kFirst);
+  EXPECT_EQ(op.dense[1].name, "v");
+  ASSERT_EQ(op.sparse.size(), 1u);
+  EXPECT_EQ(op.sparse[0].name, "w");
+  EXPECT_EQ(op.payload, "payload");
+  // Of a point that does not exist nothing is made.
+  ALCOVE_ASSERT_OK_AND_ASSIGN(const auto nothing, merge("id", nullptr, change.data));
+  EXPECT_FALSE(nothing.has_value());
+}
+
 // docs/formats/log_record.md: logs in the field must stay readable.
 TEST(PointRecord, FormatVersionOneIsFixed) {
   PointOperation op;
@@ -124,7 +186,7 @@ TEST(PointRecord, EveryTruncationIsDataLoss) {
 TEST(PointRecord, RefusesNewerFormatsWrongKindsAndHugeCounts) {
   ALCOVE_ASSERT_OK_AND_ASSIGN(EncodedOperation e, EncodeOperation(Upsert("id")));
   EncodedOperation newer = e;
-  newer.data[0] = 2;
+  newer.data[0] = 3;
   EXPECT_THAT(DecodeStatus(newer), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("newer release")));
   e.kind = RecordKind::kDelete;
   EXPECT_THAT(DecodeStatus(e), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("contradicts")));

@@ -23,6 +23,26 @@ class Operations {
     t.operation.payload = Keep(std::move(payload));
     return *this;
   }
+  // Puts a sparse vector into the operation added last.
+  Operations& Sparse(const std::string& name, std::vector<uint32_t> indices, std::vector<float> values) {
+    all_.back().operation.sparse.push_back({Keep(name), std::move(indices), std::move(values)});
+    return *this;
+  }
+  // Without vectors: add them with Sparse and Dense.
+  Operations& UpsertBare(const std::string& id, std::string payload) {
+    Add(OperationKind::kUpsert, id).operation.payload = Keep(std::move(payload));
+    return *this;
+  }
+  Operations& SetVectors(const std::string& id, const std::vector<std::string>& removed = {}) {
+    TailedOperation& t = Add(OperationKind::kSetVectors, id);
+    for (const std::string& name : removed) t.operation.removed.push_back(Keep(name));
+    return *this;
+  }
+  Operations& Dense(const std::string& name, std::vector<float> vector) {
+    vectors_.push_back(std::move(vector));
+    all_.back().operation.dense.push_back({Keep(name), FloatBytes(absl::MakeConstSpan(vectors_.back()))});
+    return *this;
+  }
   Operations& Delete(const std::string& id) {
     Add(OperationKind::kDelete, id);
     return *this;

@@ -47,6 +47,7 @@ class BitmapFilter final : public ann::RowFilter {
     rows_.ForEach(visit);
     return true;
   }
+  const RowBitmap& rows() const { return rows_; }
 
  private:
   const RowBitmap rows_;
@@ -61,6 +62,21 @@ class ContextStop final : public ann::StopCheck {
  private:
   const RequestContext& ctx_;
 };
+
+// As VectorIndex::Search, in a sparse field.
+absl::StatusOr<std::vector<ann::Neighbor>> SearchSparse(const SparseFields& sparse, size_t field,
+                                                        const SearchQuery& query, const ann::SearchParams& params) {
+  bool stopped = false;
+  const auto stop = [&] { return stopped = stopped || (params.stop != nullptr && params.stop->ShouldStop()); };
+  const auto* const filter = static_cast<const BitmapFilter*>(params.filter);
+  const std::vector<SparseHit> hits =
+      sparse.Search(field, query, params.k, filter == nullptr ? nullptr : &filter->rows(), stop);
+  if (stopped) return absl::CancelledError("the search was stopped");
+  std::vector<ann::Neighbor> out;
+  out.reserve(hits.size());
+  for (const SparseHit& hit : hits) out.push_back({hit.row, hit.score});
+  return out;
+}
 
 }  // namespace
 
@@ -110,8 +126,10 @@ absl::StatusOr<std::unique_ptr<Shard>> Shard::Create(ShardOptions options) {
   if (!options.make_index) options.make_index = HnswFactory(options.index_threads);
   std::unique_ptr<Shard> shard(new Shard(std::move(options)));
   ALCOVE_ASSIGN_OR_RETURN(auto indexes, shard->MakeIndexes());
+  ALCOVE_ASSIGN_OR_RETURN(auto sparse, SparseFields::Make(shard->options_.config));
   absl::MutexLock lock(&shard->mutex_);
   shard->indexes_ = std::move(indexes);
+  shard->sparse_ = std::move(sparse);
   return shard;
 }
 
@@ -129,32 +147,45 @@ Row Shard::FindRow(absl::string_view id) const {
   return at == by_id_.end() ? PayloadIndex::kNoRow : at->second;
 }
 
+RowBitmap Shard::Matching(const FilterPlan& plan) const {
+  const auto find = [this](absl::string_view id) {
+    mutex_.AssertReaderHeld();
+    return FindRow(id);
+  };
+  const auto payload = [this](Row row) -> absl::string_view {
+    mutex_.AssertReaderHeld();
+    return rows_[row]->payload;
+  };
+  return payload_index_.Evaluate(plan, rows_.size(), {find, payload});
+}
+
 absl::StatusOr<std::vector<Shard::Found>> Shard::SearchRows(const RequestContext& ctx, const SearchQuery& query,
-                                                            size_t field) const {
+                                                            size_t field, bool in_sparse) const {
   FilterPlan plan;
   std::optional<BitmapFilter> filter;
   std::shared_ptr<const Indexes> indexes;
+  std::shared_ptr<const SparseFields> sparse;
   uint64_t start = 0;
   {
     absl::ReaderMutexLock lock(&mutex_);
     ALCOVE_ASSIGN_OR_RETURN(plan, PlanFilter(options_.config, payload_index_.fields(), query.filter));
     indexes = indexes_;
+    if (in_sparse) sparse = sparse_;
     start = clock_;
     if (!plan.matches_everything()) {
       const StageTimer timer(filter_seconds_);
-      filter.emplace(payload_index_.Evaluate(plan, rows_.size(), [this](absl::string_view id) {
-        mutex_.AssertReaderHeld();
-        return FindRow(id);
-      }));
+      filter.emplace(Matching(plan));
     }
   }
   if (filter && filter->count() == 0) return std::vector<Found>();
 
   const ContextStop stop(ctx);
   ann::SearchParams params;
-  params.ef = query.ef != 0 ? query.ef : options_.config.vectors.at(query.vector_name).ef_search;
-  params.exact = query.exact;
-  if (ef_ != nullptr) ef_->Observe(static_cast<double>(params.ef));
+  if (!in_sparse) {
+    params.ef = query.ef != 0 ? query.ef : options_.config.vectors.at(query.vector_name).ef_search;
+    params.exact = query.exact;
+    if (ef_ != nullptr) ef_->Observe(static_cast<double>(params.ef));
+  }
   params.filter = filter ? &*filter : nullptr;
   if (ctx.has_deadline() || ctx.cancellation().can_be_cancelled()) params.stop = &stop;
   const size_t wanted = query.limit + (query.exclude_id.empty() ? 0 : 1);
@@ -166,7 +197,11 @@ absl::StatusOr<std::vector<Shard::Found>> Shard::SearchRows(const RequestContext
     absl::StatusOr<std::vector<ann::Neighbor>> neighbors;
     {
       const StageTimer timer(index_seconds_);
-      neighbors = (*indexes)[field]->Search(query.vector, params);
+      if (in_sparse) {
+        neighbors = SearchSparse(*sparse, field, query, params);
+      } else {
+        neighbors = (*indexes)[field]->Search(query.vector, params);
+      }
     }
     if (!neighbors.ok()) {
       if (const absl::Status status = ctx.Check(); !status.ok()) return status;
@@ -192,20 +227,38 @@ absl::StatusOr<std::vector<Shard::Found>> Shard::SearchRows(const RequestContext
   }
 }
 
-absl::StatusOr<std::vector<FoundPoint>> Shard::Search(const RequestContext& ctx, const SearchQuery& query) const {
-  ALCOVE_RETURN_IF_ERROR(ctx.Check());
-  const auto name = std::lower_bound(field_names_.begin(), field_names_.end(), query.vector_name);
-  if (name == field_names_.end() || *name != query.vector_name) {
+absl::StatusOr<size_t> Shard::SparseFieldOf(const SearchQuery& query) const {
+  const auto at = options_.config.sparse.find(query.vector_name);
+  if (at == options_.config.sparse.end()) {
     return InvalidField("vector_name", absl::StrCat("the collection has no vector field \"", query.vector_name, "\""));
   }
+  if (at->second.is_text() == query.text.empty()) {
+    return InvalidField("vector_name", absl::StrCat("field \"", query.vector_name, "\" is searched by a ",
+                                                    at->second.is_text() ? "text" : "sparse vector"));
+  }
+  return static_cast<size_t>(std::distance(options_.config.sparse.begin(), at));
+}
+
+absl::StatusOr<std::vector<FoundPoint>> Shard::Search(const RequestContext& ctx, const SearchQuery& query) const {
+  ALCOVE_RETURN_IF_ERROR(ctx.Check());
+  size_t field = 0;
+  bool in_sparse = false;
+  const auto name = std::lower_bound(field_names_.begin(), field_names_.end(), query.vector_name);
+  if (name != field_names_.end() && *name == query.vector_name) {
+    field = static_cast<size_t>(name - field_names_.begin());
+  } else {
+    ALCOVE_ASSIGN_OR_RETURN(field, SparseFieldOf(query));
+    in_sparse = true;
+  }
   if (query.limit == 0) return std::vector<FoundPoint>();
-  const auto field = static_cast<size_t>(name - field_names_.begin());
-  ALCOVE_ASSIGN_OR_RETURN(std::vector<Found> rows, SearchRows(ctx, query, field));
+  ALCOVE_ASSIGN_OR_RETURN(std::vector<Found> rows, SearchRows(ctx, query, field, in_sparse));
 
   std::shared_ptr<const Indexes> indexes;
+  std::shared_ptr<const SparseFields> sparse;
   if (query.with_vectors) {
     absl::ReaderMutexLock lock(&mutex_);
     indexes = indexes_;
+    sparse = sparse_;
   }
   std::vector<FoundPoint> out;
   out.reserve(rows.size());
@@ -217,7 +270,9 @@ absl::StatusOr<std::vector<FoundPoint>> Shard::Search(const RequestContext& ctx,
     point.id = found.record->id;
     point.score = found.score;
     point.payload = SelectPayload(found.record->payload, query.payload);
-    if (query.with_vectors) {
+    if (query.with_vectors && in_sparse) {
+      point.sparse_vectors.push_back({query.vector_name, sparse->Get(field, found.row)});
+    } else if (query.with_vectors) {
       auto vector = (*indexes)[field]->Get(found.row);
       if (vector.ok()) {
         point.vector = *std::move(vector);
@@ -231,12 +286,43 @@ absl::StatusOr<std::vector<FoundPoint>> Shard::Search(const RequestContext& ctx,
   return out;
 }
 
-absl::Status Shard::FillVectors(const Indexes& indexes, Row row, StoredPoint& point) const {
+absl::StatusOr<SparseStatistics> Shard::Statistics(const SearchQuery& query) const {
+  ALCOVE_ASSIGN_OR_RETURN(const size_t field, SparseFieldOf(query));
+  std::shared_ptr<const SparseFields> sparse;
+  {
+    absl::ReaderMutexLock lock(&mutex_);
+    sparse = sparse_;
+  }
+  return sparse->Statistics(field, query);
+}
+
+absl::StatusOr<std::vector<ValueCount>> Shard::Facet(const FacetQuery& query) const {
+  std::vector<ValueCount> counts;
+  {
+    absl::ReaderMutexLock lock(&mutex_);
+    ALCOVE_ASSIGN_OR_RETURN(const size_t field, FacetField(payload_index_.fields(), query.field));
+    ALCOVE_ASSIGN_OR_RETURN(const FilterPlan plan, PlanFilter(options_.config, payload_index_.fields(), query.filter));
+    if (plan.matches_everything()) {
+      counts = payload_index_.CountValues(field, nullptr);
+    } else {
+      const RowBitmap rows = Matching(plan);
+      counts = payload_index_.CountValues(field, &rows);
+    }
+  }
+  std::sort(counts.begin(), counts.end(), CountsBefore);
+  return counts;
+}
+
+absl::Status Shard::FillVectors(const Indexes& indexes, const SparseFields& sparse, Row row, StoredPoint& point) const {
   for (size_t i = 0; i < indexes.size(); ++i) {
     auto vector = indexes[i]->Get(row);
     if (absl::IsNotFound(vector.status())) continue;
     if (!vector.ok()) return vector.status();
     point.vectors.push_back({field_names_[i], *std::move(vector)});
+  }
+  for (size_t i = 0; i < sparse.size(); ++i) {
+    SparseComponents components = sparse.Get(i, row);
+    if (!components.empty()) point.sparse.push_back({sparse.name(i), std::move(components)});
   }
   return absl::OkStatus();
 }
@@ -244,9 +330,11 @@ absl::Status Shard::FillVectors(const Indexes& indexes, Row row, StoredPoint& po
 absl::StatusOr<std::vector<StoredPoint>> Shard::Get(const GetQuery& query) const {
   std::vector<std::pair<Row, RecordPtr>> found;
   std::shared_ptr<const Indexes> indexes;
+  std::shared_ptr<const SparseFields> sparse;
   {
     absl::ReaderMutexLock lock(&mutex_);
     indexes = indexes_;
+    sparse = sparse_;
     for (const std::string& id : query.ids) {
       if (const Row row = FindRow(id); row != PayloadIndex::kNoRow) found.emplace_back(row, rows_[row]);
     }
@@ -254,8 +342,8 @@ absl::StatusOr<std::vector<StoredPoint>> Shard::Get(const GetQuery& query) const
   std::vector<StoredPoint> out;
   out.reserve(found.size());
   for (const auto& [row, record] : found) {
-    StoredPoint point{record->id, {}, SelectPayload(record->payload, query.payload)};
-    if (query.with_vectors) ALCOVE_RETURN_IF_ERROR(FillVectors(*indexes, row, point));
+    StoredPoint point{record->id, {}, SelectPayload(record->payload, query.payload), {}};
+    if (query.with_vectors) ALCOVE_RETURN_IF_ERROR(FillVectors(*indexes, *sparse, row, point));
     out.push_back(std::move(point));
   }
   return out;
@@ -269,10 +357,7 @@ std::vector<std::pair<Row, Shard::RecordPtr>> Shard::Collect(const FilterPlan& p
     for (; at != by_id_.end() && out.size() < limit; ++at) out.emplace_back(at->second, rows_[at->second]);
     return out;
   }
-  const RowBitmap rows = payload_index_.Evaluate(plan, rows_.size(), [this](absl::string_view id) {
-    mutex_.AssertReaderHeld();
-    return FindRow(id);
-  });
+  const RowBitmap rows = Matching(plan);
   // Few matches: sorting them is cheaper than walking all ids.
   if (const size_t count = rows.Count(); count < by_id_.size() / 16) {
     out.reserve(count);
@@ -296,17 +381,19 @@ std::vector<std::pair<Row, Shard::RecordPtr>> Shard::Collect(const FilterPlan& p
 absl::StatusOr<std::vector<StoredPoint>> Shard::Scroll(const ScrollQuery& query) const {
   std::vector<std::pair<Row, RecordPtr>> found;
   std::shared_ptr<const Indexes> indexes;
+  std::shared_ptr<const SparseFields> sparse;
   {
     absl::ReaderMutexLock lock(&mutex_);
     ALCOVE_ASSIGN_OR_RETURN(const FilterPlan plan, PlanFilter(options_.config, payload_index_.fields(), query.filter));
     indexes = indexes_;
+    sparse = sparse_;
     found = Collect(plan, query.after_id, query.limit);
   }
   std::vector<StoredPoint> out;
   out.reserve(found.size());
   for (const auto& [row, record] : found) {
-    StoredPoint point{record->id, {}, SelectPayload(record->payload, query.payload)};
-    if (query.with_vectors) ALCOVE_RETURN_IF_ERROR(FillVectors(*indexes, row, point));
+    StoredPoint point{record->id, {}, SelectPayload(record->payload, query.payload), {}};
+    if (query.with_vectors) ALCOVE_RETURN_IF_ERROR(FillVectors(*indexes, *sparse, row, point));
     out.push_back(std::move(point));
   }
   return out;
@@ -316,10 +403,7 @@ absl::StatusOr<int64_t> Shard::Count(const Filter& filter) const {
   absl::ReaderMutexLock lock(&mutex_);
   ALCOVE_ASSIGN_OR_RETURN(const FilterPlan plan, PlanFilter(options_.config, payload_index_.fields(), filter));
   if (plan.matches_everything()) return static_cast<int64_t>(payload_index_.size());
-  const RowBitmap rows = payload_index_.Evaluate(plan, rows_.size(), [this](absl::string_view id) {
-    mutex_.AssertReaderHeld();
-    return FindRow(id);
-  });
+  const RowBitmap rows = Matching(plan);
   return static_cast<int64_t>(rows.Count());
 }
 
@@ -341,6 +425,7 @@ ShardSize Shard::Size() const {
                       static_cast<int64_t>(by_id_.size() * (sizeof(absl::string_view) + sizeof(Row)) * 4 / 3) +
                       static_cast<int64_t>(payload_index_.MemoryBytes());
   for (const auto& index : *indexes_) size.memory_bytes += static_cast<int64_t>(index->MemoryUsage().total());
+  size.memory_bytes += static_cast<int64_t>(sparse_->MemoryBytes());
   return size;
 }
 

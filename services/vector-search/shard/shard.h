@@ -7,6 +7,7 @@
 //                 look up the few records they return; the applier holds it for microseconds per point, never while it
 //                 works on a vector index.
 //   vector index  its searches take no lock at all (libs/ann/index.h).
+//   sparse index  has a lock of its own, which the applier holds for microseconds per point.
 // A search is three steps: (1) evaluate the filter under mutex_, (2) search the vector index without it, (3) look up
 // the rows found under mutex_. Between them the applier may go on, so step 3 looks again: a row that was given to
 // another point in between is dropped, and a point whose payload changed must still match the filter.
@@ -44,6 +45,7 @@
 #include "services/vector-search/collection/schema.h"
 #include "services/vector-search/log/log_tailer.h"
 #include "services/vector-search/shard/snapshot_file.h"
+#include "services/vector-search/shard/sparse_fields.h"
 
 namespace alcove::vector_search {
 
@@ -81,6 +83,11 @@ class Shard final : public LogSink {
   // Nearest first (RanksBefore), at most query.limit. INVALID_ARGUMENT: unknown vector field, wrong dimension, a filter
   // that does not fit the schema. DEADLINE_EXCEEDED or CANCELLED as the context says.
   absl::StatusOr<std::vector<FoundPoint>> Search(const RequestContext& ctx, const SearchQuery& query) const;
+  // What the scores of a search in a sparse field depend on besides the points; errors as Search.
+  absl::StatusOr<SparseStatistics> Statistics(const SearchQuery& query) const;
+  // How many points that match hold each value of a keyword, integer or bool field: all values, the most frequent ones
+  // first, equal ones by value. INVALID_ARGUMENT: unknown field or one of another type, a filter that does not fit.
+  absl::StatusOr<std::vector<ValueCount>> Facet(const FacetQuery& query) const;
   // In the order of the ids, missing ones left out.
   absl::StatusOr<std::vector<StoredPoint>> Get(const GetQuery& query) const;
   // The next points after query.after_id in order of id.
@@ -141,6 +148,8 @@ class Shard final : public LogSink {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mutex_);
   absl::Status Delete(Row row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mutex_);
   absl::Status SetPayload(Row row, const TailedOperation& tailed) ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mutex_);
+  absl::Status SetVectors(Row row, const TailedOperation& tailed, const std::vector<const DenseVector*>& vectors)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mutex_);
   absl::Status FlushStaged() ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mutex_);
   void Publish(Row row, std::string payload, store::Sequence sequence) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Row Insert(absl::string_view id, std::string payload, store::Sequence sequence) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -151,9 +160,13 @@ class Shard final : public LogSink {
 
   // shard.cc
   Row FindRow(absl::string_view id) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
-  absl::StatusOr<std::vector<Found>> SearchRows(const RequestContext& ctx, const SearchQuery& query,
-                                                size_t field) const;
-  absl::Status FillVectors(const Indexes& indexes, Row row, StoredPoint& point) const;
+  absl::StatusOr<std::vector<Found>> SearchRows(const RequestContext& ctx, const SearchQuery& query, size_t field,
+                                                bool sparse) const;
+  RowBitmap Matching(const FilterPlan& plan) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  // The number of the sparse field a query is about; INVALID_ARGUMENT when it is of another kind.
+  absl::StatusOr<size_t> SparseFieldOf(const SearchQuery& query) const;
+  // Every vector of a row.
+  absl::Status FillVectors(const Indexes& indexes, const SparseFields& sparse, Row row, StoredPoint& point) const;
   std::vector<std::pair<Row, RecordPtr>> Collect(const FilterPlan& plan, absl::string_view after_id, size_t limit) const
       ABSL_SHARED_LOCKS_REQUIRED(mutex_);
 
@@ -161,6 +174,8 @@ class Shard final : public LogSink {
   absl::Status LoadHeader(absl::string_view bytes);
   absl::Status LoadRecords(absl::string_view bytes);
   absl::Status LoadIndex(SnapshotReader& reader, absl::string_view field);
+  absl::Status SaveSparse(SnapshotWriter& writer) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  absl::Status LoadSparse(absl::string_view bytes);
 
   const ShardOptions options_;
   std::vector<std::string> field_names_;  // in the order of config.vectors
@@ -176,6 +191,8 @@ class Shard final : public LogSink {
 
   mutable absl::Mutex mutex_;
   std::shared_ptr<const Indexes> indexes_ ABSL_GUARDED_BY(mutex_);
+  // Replaced as a whole by Reset; only the applier changes what is in it.
+  std::shared_ptr<SparseFields> sparse_ ABSL_GUARDED_BY(mutex_);
   // Keys are views of the records' ids.
   absl::btree_map<absl::string_view, Row> by_id_ ABSL_GUARDED_BY(mutex_);
   std::vector<RecordPtr> rows_ ABSL_GUARDED_BY(mutex_);

@@ -1,4 +1,5 @@
 // The applier's side of a shard: log operations become points.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <utility>
@@ -110,11 +111,17 @@ absl::Status Shard::ApplyOne(const TailedOperation& tailed) {
   if (operation.kind == OperationKind::kSetPayload) {
     return row == PayloadIndex::kNoRow ? absl::OkStatus() : SetPayload(row, tailed);
   }
+  if (operation.kind == OperationKind::kSetVectors && row == PayloadIndex::kNoRow) return absl::OkStatus();
   auto vectors = MatchVectors(operation);
+  if (vectors.ok() && !operation.sparse.empty()) {
+    absl::ReaderMutexLock lock(&mutex_);
+    if (absl::Status status = sparse_->CheckVectors(operation.sparse); !status.ok()) vectors = status;
+  }
   if (!vectors.ok()) {
     CountBad(tailed, vectors.status());
     return absl::OkStatus();
   }
+  if (operation.kind == OperationKind::kSetVectors) return SetVectors(row, tailed, *vectors);
   if (row != PayloadIndex::kNoRow) return Replace(row, tailed, *vectors);
   staged_.push_back({&tailed, *std::move(vectors)});
   staged_ids_.insert(operation.id);
@@ -169,11 +176,18 @@ Row Shard::Insert(absl::string_view id, std::string payload, store::Sequence seq
 
 absl::Status Shard::Replace(Row row, const TailedOperation& tailed, const std::vector<const DenseVector*>& vectors) {
   std::shared_ptr<const Indexes> indexes;
+  std::shared_ptr<SparseFields> sparse;
+  RecordPtr before, after;
   {
     absl::MutexLock lock(&mutex_);
+    before = rows_[row];
     Publish(row, std::string(tailed.operation.payload), tailed.sequence);
+    after = rows_[row];
     indexes = indexes_;
+    sparse = sparse_;
   }
+  sparse->SetPayload(row, &before->payload, &after->payload);
+  sparse->SetVectors(row, tailed.operation.sparse, /*others_stay=*/false);
   std::vector<float> values;
   for (size_t field = 0; field < vectors.size(); ++field) {
     ann::VectorIndex& index = *(*indexes)[field];
@@ -189,30 +203,71 @@ absl::Status Shard::Replace(Row row, const TailedOperation& tailed, const std::v
   return absl::OkStatus();
 }
 
+absl::Status Shard::SetVectors(Row row, const TailedOperation& tailed, const std::vector<const DenseVector*>& vectors) {
+  std::shared_ptr<const Indexes> indexes;
+  std::shared_ptr<SparseFields> sparse;
+  {
+    absl::ReaderMutexLock lock(&mutex_);
+    indexes = indexes_;
+    sparse = sparse_;
+  }
+  std::vector<float> values;
+  for (size_t field = 0; field < vectors.size(); ++field) {
+    ann::VectorIndex& index = *(*indexes)[field];
+    const auto& removed = tailed.operation.removed;
+    const bool present = index.Contains(row);
+    if (vectors[field] != nullptr) {
+      values.resize(vectors[field]->values.size());
+      CopyFloats(vectors[field]->values, values.data());
+      ALCOVE_RETURN_IF_ERROR(present ? index.Update(row, values) : index.Add(row, values));
+    } else if (present && std::find(removed.begin(), removed.end(), field_names_[field]) != removed.end()) {
+      ALCOVE_RETURN_IF_ERROR(index.Remove(row));
+    }
+  }
+  for (const absl::string_view name : tailed.operation.removed) sparse->RemoveVector(row, name);
+  sparse->SetVectors(row, tailed.operation.sparse, /*others_stay=*/true);
+  changes_.fetch_add(1, std::memory_order_relaxed);
+  return absl::OkStatus();
+}
+
 absl::Status Shard::SetPayload(Row row, const TailedOperation& tailed) {
-  absl::MutexLock lock(&mutex_);
-  if (tailed.operation.payload_mode == PayloadMode::kReplace) {
-    Publish(row, std::string(tailed.operation.payload), tailed.sequence);
-    return absl::OkStatus();
+  std::shared_ptr<SparseFields> sparse;
+  RecordPtr before, after;
+  {
+    absl::MutexLock lock(&mutex_);
+    before = rows_[row];
+    sparse = sparse_;
+    std::string payload(tailed.operation.payload);
+    if (tailed.operation.payload_mode == PayloadMode::kMerge) {
+      auto merged = MergePayload(before->payload, tailed.operation.payload);
+      if (!merged.ok()) {
+        CountBad(tailed, merged.status());
+        return absl::OkStatus();
+      }
+      payload = *std::move(merged);
+    }
+    Publish(row, std::move(payload), tailed.sequence);
+    after = rows_[row];
   }
-  auto merged = MergePayload(rows_[row]->payload, tailed.operation.payload);
-  if (!merged.ok()) {
-    CountBad(tailed, merged.status());
-    return absl::OkStatus();
-  }
-  Publish(row, *std::move(merged), tailed.sequence);
+  sparse->SetPayload(row, &before->payload, &after->payload);
   return absl::OkStatus();
 }
 
 absl::Status Shard::Delete(Row row) {
   std::shared_ptr<const Indexes> indexes;
+  std::shared_ptr<SparseFields> sparse;
+  RecordPtr last;
   {
     absl::ReaderMutexLock lock(&mutex_);
     indexes = indexes_;
+    sparse = sparse_;
+    last = rows_[row];
   }
   for (const auto& index : *indexes) {
     if (index->Contains(row)) ALCOVE_RETURN_IF_ERROR(index->Remove(row));
   }
+  sparse->SetPayload(row, &last->payload, nullptr);
+  sparse->SetVectors(row, {}, /*others_stay=*/false);
   absl::MutexLock lock(&mutex_);
   const RecordPtr old = std::move(rows_[row]);
   rows_[row] = nullptr;
@@ -229,12 +284,22 @@ absl::Status Shard::FlushStaged() {
   if (staged_.empty()) return absl::OkStatus();
   std::vector<ann::RowId> rows(staged_.size());
   std::shared_ptr<const Indexes> indexes;
+  std::shared_ptr<SparseFields> sparse;
+  std::vector<RecordPtr> records(staged_.size());
   {
     absl::MutexLock lock(&mutex_);
     indexes = indexes_;
+    sparse = sparse_;
     for (size_t i = 0; i < staged_.size(); ++i) {
       const TailedOperation& tailed = *staged_[i].operation;
       rows[i] = Insert(tailed.operation.id, std::string(tailed.operation.payload), tailed.sequence);
+      records[i] = rows_[rows[i]];
+    }
+  }
+  if (sparse->size() > 0) {
+    for (size_t i = 0; i < staged_.size(); ++i) {
+      sparse->SetPayload(rows[i], nullptr, &records[i]->payload);
+      sparse->SetVectors(rows[i], staged_[i].operation->operation.sparse, /*others_stay=*/false);
     }
   }
   for (size_t field = 0; field < field_names_.size(); ++field) {
@@ -258,12 +323,14 @@ absl::Status Shard::FlushStaged() {
 absl::Status Shard::Reset() {
   absl::MutexLock apply(&apply_mutex_);
   ALCOVE_ASSIGN_OR_RETURN(auto indexes, MakeIndexes());
+  ALCOVE_ASSIGN_OR_RETURN(std::shared_ptr<SparseFields> sparse, SparseFields::Make(options_.config));
   absl::MutexLock lock(&mutex_);
   by_id_.clear();
   rows_.clear();
   free_rows_.clear();
   payload_index_ = PayloadIndex(FieldList(options_.config));
   indexes_ = std::move(indexes);
+  sparse_ = std::move(sparse);
   all_rows_reused_ = true;
   record_bytes_ = 0;
   ++clock_;

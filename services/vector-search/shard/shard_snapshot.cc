@@ -106,6 +106,9 @@ absl::StatusOr<store::Sequence> Shard::SaveTo(SnapshotWriter& writer) const {
   absl::ReaderMutexLock lock(&mutex_);
   const store::Sequence sequence = applied_.load(std::memory_order_relaxed);
 
+  for (size_t field = 0; field < sparse_->size(); ++field) {
+    if (!sparse_->is_text(field)) writer.SetVersion(kSnapshotVersion);
+  }
   const std::string config = EncodeConfig(options_.config);
   PayloadBuilder header;
   header.BeginObject();
@@ -145,6 +148,7 @@ absl::StatusOr<store::Sequence> Shard::SaveTo(SnapshotWriter& writer) const {
     }
   }
   if (!records.empty()) ALCOVE_RETURN_IF_ERROR(writer.WriteBlock(BlockType::kRecords, records));
+  ALCOVE_RETURN_IF_ERROR(SaveSparse(writer));
 
   for (size_t field = 0; field < field_names_.size(); ++field) {
     ALCOVE_RETURN_IF_ERROR(writer.WriteBlock(BlockType::kIndexBegin, field_names_[field]));
@@ -155,6 +159,62 @@ absl::StatusOr<store::Sequence> Shard::SaveTo(SnapshotWriter& writer) const {
   }
   ALCOVE_RETURN_IF_ERROR(writer.Finish());
   return sequence;
+}
+
+absl::Status Shard::SaveSparse(SnapshotWriter& writer) const {
+  for (size_t field = 0; field < sparse_->size(); ++field) {
+    if (sparse_->is_text(field)) continue;  // made anew from the payloads
+    const std::string& name = sparse_->name(field);
+    std::string head(1, static_cast<char>(name.size()));
+    head += name;
+    std::string block = head;
+    for (size_t row = 0; row < rows_.size(); ++row) {
+      const SparseComponents vector = sparse_->Get(field, static_cast<Row>(row));
+      if (vector.empty()) continue;
+      AppendRaw(block, static_cast<uint32_t>(row));
+      AppendRaw(block, static_cast<uint32_t>(vector.indices.size()));
+      block.append(reinterpret_cast<const char*>(vector.indices.data()), vector.indices.size() * sizeof(uint32_t));
+      block.append(reinterpret_cast<const char*>(vector.values.data()), vector.values.size() * sizeof(float));
+      if (block.size() >= kPieceBytes) {
+        ALCOVE_RETURN_IF_ERROR(writer.WriteBlock(BlockType::kSparse, block));
+        block = head;
+      }
+    }
+    if (block.size() > head.size()) ALCOVE_RETURN_IF_ERROR(writer.WriteBlock(BlockType::kSparse, block));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Shard::LoadSparse(absl::string_view bytes) {
+  absl::MutexLock lock(&mutex_);
+  if (bytes.empty()) return Damaged("malformed sparse vectors");
+  const auto name_size = TakeRaw<uint8_t>(bytes);
+  if (bytes.size() < name_size) return Damaged("malformed sparse vectors");
+  const absl::string_view name = bytes.substr(0, name_size);
+  bytes.remove_prefix(name_size);
+  const size_t field = sparse_->Find(name);
+  if (field == SparseFields::kNone || sparse_->is_text(field)) return Damaged("sparse vectors of an unknown field");
+  SparseVector vector;
+  vector.name = name;
+  while (!bytes.empty()) {
+    if (bytes.size() < 2 * sizeof(uint32_t)) return Damaged("malformed sparse vectors");
+    const auto row = TakeRaw<uint32_t>(bytes);
+    const auto count = TakeRaw<uint32_t>(bytes);
+    constexpr size_t kEntryBytes = sizeof(uint32_t) + sizeof(float);
+    if (count == 0 || count > kMaxSparseComponents || bytes.size() < count * kEntryBytes || row >= rows_.size() ||
+        rows_[row] == nullptr || !sparse_->Get(field, row).empty()) {
+      return Damaged("malformed sparse vectors");
+    }
+    vector.indices.resize(count);
+    vector.values.resize(count);
+    std::memcpy(vector.indices.data(), bytes.data(), count * sizeof(uint32_t));
+    bytes.remove_prefix(count * sizeof(uint32_t));
+    std::memcpy(vector.values.data(), bytes.data(), count * sizeof(float));
+    bytes.remove_prefix(count * sizeof(float));
+    if (!CheckComponents(vector.indices, vector.values).ok()) return Damaged("malformed sparse vectors");
+    sparse_->SetVectors(row, {&vector, 1}, /*others_stay=*/true);
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Shard::LoadHeader(absl::string_view bytes) {
@@ -250,6 +310,8 @@ absl::StatusOr<std::unique_ptr<Shard>> Shard::Load(ShardOptions options, const s
     if (block.type == BlockType::kEnd) break;
     if (block.type == BlockType::kRecords && indexes == 0) {
       ALCOVE_RETURN_IF_ERROR(shard->LoadRecords(block.bytes));
+    } else if (block.type == BlockType::kSparse && indexes == 0) {
+      ALCOVE_RETURN_IF_ERROR(shard->LoadSparse(block.bytes));
     } else if (block.type == BlockType::kIndexBegin) {
       ALCOVE_RETURN_IF_ERROR(shard->LoadIndex(reader, block.bytes));
       ++indexes;
@@ -263,6 +325,11 @@ absl::StatusOr<std::unique_ptr<Shard>> Shard::Load(ShardOptions options, const s
   if (!points || points->kind() != ValueKind::kInteger ||
       points->integer() != static_cast<int64_t>(shard->by_id_.size())) {
     return Damaged("points are missing");
+  }
+  for (size_t row = 0; row < shard->rows_.size(); ++row) {
+    if (const RecordPtr& record = shard->rows_[row]; record != nullptr) {
+      shard->sparse_->SetPayload(static_cast<Row>(row), nullptr, &record->payload);
+    }
   }
   shard->changes_.store(0, std::memory_order_relaxed);
   return shard;

@@ -49,8 +49,12 @@ absl::StatusOr<SnapshotWriter> SnapshotWriter::Create(const std::string& path) {
   if (fd < 0) return ErrnoStatus(errno, absl::StrCat("cannot create ", temporary));
   SnapshotWriter writer(fd, path);
   writer.buffer_.append(kMagic, sizeof kMagic);
-  AppendRaw(writer.buffer_, kSnapshotVersion);
+  AppendRaw(writer.buffer_, kPlainSnapshotVersion);
   return writer;
+}
+
+void SnapshotWriter::SetVersion(uint32_t version) {
+  std::memcpy(buffer_.data() + sizeof kMagic, &version, sizeof version);
 }
 
 SnapshotWriter::SnapshotWriter(SnapshotWriter&& other) noexcept
@@ -169,7 +173,7 @@ absl::StatusOr<SnapshotBlock> SnapshotReader::Next() {
   const auto type = static_cast<uint8_t>(header[0]);
   const auto size = LoadRaw<uint32_t>(header + 1);
   const auto checksum = LoadRaw<uint64_t>(header + 5);
-  if (type < 1 || type > 6) return Damaged("unknown kind of block");
+  if (type < 1 || type > 7) return Damaged("unknown kind of block");
   if (size > kMaxSnapshotBlockBytes) return Damaged("a block is larger than allowed");
   SnapshotBlock block;
   block.type = static_cast<BlockType>(type);

@@ -12,7 +12,8 @@
 
 namespace alcove::vector_search {
 
-inline constexpr uint32_t kSnapshotVersion = 1;
+inline constexpr uint32_t kSnapshotVersion = 2;       // the newest that is read
+inline constexpr uint32_t kPlainSnapshotVersion = 1;  // of a file without kSparse blocks
 inline constexpr size_t kMaxSnapshotBlockBytes = 16 << 20;
 
 enum class BlockType : uint8_t {
@@ -21,7 +22,8 @@ enum class BlockType : uint8_t {
   kIndexBegin = 3,  // name of a vector field
   kIndexBytes = 4,  // a piece of its index
   kIndexEnd = 5,
-  kEnd = 6,  // number of blocks before it; a file without it was not finished
+  kEnd = 6,     // number of blocks before it; a file without it was not finished
+  kSparse = 7,  // sparse vectors of one field; version 2
 };
 
 // Writes `path` + ".tmp"; nothing is at `path` until Commit. Not thread-safe.
@@ -33,6 +35,8 @@ class SnapshotWriter {
   // Removes the temporary file unless committed.
   ~SnapshotWriter();
 
+  // Of the file; kPlainSnapshotVersion without it. Only before the first block.
+  void SetVersion(uint32_t version);
   // At most kMaxSnapshotBlockBytes. RESOURCE_EXHAUSTED when the disk is full.
   absl::Status WriteBlock(BlockType type, absl::string_view bytes);
   // Writes the end block and what is still buffered.

@@ -35,6 +35,7 @@ void TryToLoad(const std::string& path) {
   options.address = {7, 1, 0};
   options.identity = "t/docs@1";
   options.config.vectors[""] = {.dimension = 2, .metric = Metric::kL2, .m = 8, .codes = Codes::kF32};
+  options.config.sparse["s"] = {};
   const auto shard = Shard::Load(options, path);
   if (shard.ok() && !(*shard)->Scroll({.limit = 10, .with_vectors = true}).ok()) std::abort();
 }
