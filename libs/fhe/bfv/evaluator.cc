@@ -98,9 +98,17 @@ void AccumulateKeySwitch(const Context& context, const CoeffPoly& d, const Switc
         CopyReduced(context, digit, row, d.Row(digit), s.digit.data());
         ntt.Forward(s.digit.data());
       }
-      const auto accumulate = digit == 0 ? ntt.kernels().multiply : ntt.kernels().multiply_add;
-      accumulate(s.acc0.Row(row), values, key.Value(digit, 0, row), key.Quotient(digit, 0, row), q, n);
-      accumulate(s.acc1.Row(row), values, key.Value(digit, 1, row), key.Quotient(digit, 1, row), q, n);
+      const Kernels& k = ntt.kernels();
+      for (size_t p = 0; p < 2; ++p) {
+        uint64_t* acc = (p == 0 ? s.acc0 : s.acc1).Row(row);
+        const uint64_t* w = key.Value(digit, p, row);
+        const uint64_t* wq = key.Quotient(digit, p, row);
+        if (digit == 0) {
+          k.multiply(acc, values, w, wq, q, n);
+        } else {
+          k.multiply_add(acc, acc, values, w, wq, q, n);
+        }
+      }
     }
   }
 }

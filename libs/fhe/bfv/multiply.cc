@@ -6,6 +6,7 @@
 #include <absl/strings/str_cat.h>
 
 #include "libs/fhe/fault.h"
+#include "libs/fhe/poly/isa.h"
 
 namespace alcove::fhe {
 namespace {
@@ -24,20 +25,26 @@ uint64_t ProductMod(const std::vector<Modulus>& numbers, size_t without, const M
 }  // namespace
 
 Multiplier::Conversion Multiplier::MakeConversion(const std::vector<Modulus>& from, const std::vector<Modulus>& to,
-                                                  uint64_t extra) {
+                                                  uint64_t extra, uint64_t divisor) {
   Conversion out;
   out.from = from;
-  for (size_t i = 0; i < from.size(); ++i) {
-    const Modulus& q = from[i];
-    out.inverse.push_back(q.Shoup(q.Mul(q.Inverse(ProductMod(from, i, q)), q.Reduce(extra))));
+  out.to = to;
+  out.narrow = BestIsa() == Isa::kAvx512Ifma && from.size() <= 15 && to.size() <= 16;
+  for (size_t k = 0; k < from.size(); ++k) {
+    const Modulus& q = from[k];
+    out.narrow = out.narrow && q.bits() <= 50;
+    out.inverse.push_back(q.Mul(q.Inverse(ProductMod(from, k, q)), q.Reduce(extra)));
+    out.quotient64.push_back(q.ShoupQuotient(out.inverse[k], 64));
+    out.quotient52.push_back(q.bits() <= 50 ? q.ShoupQuotient(out.inverse[k], 52) : 0);
     out.reciprocal.push_back(1.0 / static_cast<double>(q.value()));
+    out.from_values.push_back(q.value());
   }
   for (const Modulus& p : to) {
-    Conversion::Target target;
-    target.modulus = p;
-    for (size_t i = 0; i < from.size(); ++i) target.factor.push_back(ProductMod(from, i, p));
-    target.product = ProductMod(from, from.size(), p);
-    out.targets.push_back(std::move(target));
+    out.narrow = out.narrow && p.bits() <= 50;
+    const uint64_t inverse = p.Inverse(p.Reduce(divisor));
+    for (size_t k = 0; k < from.size(); ++k) out.factor.push_back(p.Mul(ProductMod(from, k, p), inverse));
+    out.minus_product.push_back(p.Neg(p.Mul(ProductMod(from, from.size(), p), inverse)));
+    out.to_values.push_back(p.value());
   }
   return out;
 }
@@ -69,36 +76,44 @@ absl::StatusOr<Multiplier> Multiplier::Create(std::shared_ptr<const Context> con
   }
   for (const Modulus& p : further) out.further_.emplace_back(p, n);
   const uint64_t t = context->plain_modulus().value();
-  out.up_ = MakeConversion(primes, further, 1);
-  out.scaled_ = MakeConversion(primes, further, t);
-  out.down_ = MakeConversion(further, primes, 1);
-  for (const Modulus& p : further) {
-    const uint64_t inverse = p.Inverse(ProductMod(primes, primes.size(), p));
-    out.one_over_q_.push_back(p.Shoup(inverse));
-    out.t_over_q_.push_back(p.Shoup(p.Mul(inverse, p.Reduce(t))));
+  out.up_ = MakeConversion(primes, further, 1, 1);
+  // [t T]_Q / t, so that (t T - [t T]_Q) / Q becomes (T - [t T]_Q / t) t / Q: one product.
+  out.scaled_ = MakeConversion(primes, further, t, t);
+  out.down_ = MakeConversion(further, primes, 1, 1);
+  for (size_t j = 0; j < further.size(); ++j) {
+    const Modulus& p = further[j];
+    const uint64_t factor = p.Mul(p.Inverse(ProductMod(primes, primes.size(), p)), p.Reduce(t));
+    out.t_over_q_.push_back(factor);
+    out.t_over_q_quotient_.push_back(out.further_[j].Quotient(factor));
   }
   return out;
 }
 
 void Multiplier::Convert(const Conversion& c, const std::vector<const uint64_t*>& in, const std::vector<uint64_t*>& out,
                          size_t n) {
-  uint64_t digits[kMaxPrimes + 8];
+  // The overflow is rounded, so that the value is the centred one; a value within 2^-50 of half the product may come
+  // out on the other side, which changes no residue modulo the product.
+  if (c.narrow) {
+    const ConversionView view = {c.from.size(),      c.to.size(),         c.from_values.data(),
+                                 c.inverse.data(),   c.quotient52.data(), c.reciprocal.data(),
+                                 c.to_values.data(), c.factor.data(),     c.minus_product.data()};
+    return Convert52(view, in.data(), out.data(), n);
+  }
+  std::vector<uint64_t> digits(c.from.size());
   for (size_t i = 0; i < n; ++i) {
     double overflow = 0.5;
     for (size_t k = 0; k < c.from.size(); ++k) {
-      digits[k] = c.from[k].Mul(in[k][i], c.inverse[k]);
+      digits[k] = c.from[k].Mul(in[k][i], ShoupWord{c.inverse[k], c.quotient64[k]});
       overflow += static_cast<double>(digits[k]) * c.reciprocal[k];
     }
-    // Rounded, so that the value is the centred one; a value within 2^-50 of half the product may come out on the other
-    // side, which changes no residue modulo the product.
     const uint64_t multiple = static_cast<uint64_t>(overflow);
-    for (size_t j = 0; j < c.targets.size(); ++j) {
-      const Conversion::Target& target = c.targets[j];
-      // Fewer than 64 terms below 2^110 each.
-      u128 sum = 0;
-      for (size_t k = 0; k < c.from.size(); ++k) sum += static_cast<u128>(digits[k]) * target.factor[k];
-      sum += static_cast<u128>(multiple) * (target.modulus.value() - target.product);
-      out[j][i] = target.modulus.Reduce128(sum);
+    for (size_t j = 0; j < c.to.size(); ++j) {
+      // At most 65 terms below 2^120 each.
+      u128 sum = static_cast<u128>(multiple) * c.minus_product[j];
+      for (size_t k = 0; k < c.from.size(); ++k) {
+        sum += static_cast<u128>(digits[k]) * c.factor[j * c.from.size() + k];
+      }
+      out[j][i] = c.to[j].Reduce128(sum);
     }
   }
 }
@@ -121,7 +136,7 @@ EvalPoly Multiplier::Extend(const CoeffPoly& in) const {
 CoeffPoly Multiplier::ScaleDown(EvalPoly product) const {
   const size_t n = context_->degree();
   for (size_t j = 0; j < product.rows(); ++j) ntt(j).Inverse(product.Row(j));
-  // With T the product: [t T]_Q, centred, at the further primes; then (t T - [t T]_Q) / Q there; then back.
+  // With T the product: [t T]_Q / t, centred, at the further primes; then (T - that) t / Q there; then back.
   std::vector<const uint64_t*> from, back;
   std::vector<uint64_t*> to, result;
   CoeffPoly rest(further_.size(), n);
@@ -136,10 +151,8 @@ CoeffPoly Multiplier::ScaleDown(EvalPoly product) const {
   }
   Convert(scaled_, from, to, n);
   for (size_t j = 0; j < further_.size(); ++j) {
-    const Modulus& p = further_[j].modulus();
-    const uint64_t* t = product.Row(rows_ + j);
-    uint64_t* r = rest.Row(j);
-    for (size_t i = 0; i < n; ++i) r[i] = p.Sub(p.Mul(t[i], t_over_q_[j]), p.Mul(r[i], one_over_q_[j]));
+    further_[j].kernels().subtract_scale(rest.Row(j), product.Row(rows_ + j), rest.Row(j), t_over_q_[j],
+                                         t_over_q_quotient_[j], further_[j].modulus().value(), n);
   }
   Convert(down_, back, result, n);
   return out;

@@ -31,18 +31,18 @@ class Multiplier {
   // Constants for moving a value from one set of primes to another: x_i * inverse_i gives the digits, digits times
   // factor[i] minus the overflow times product give the value modulo a target.
   struct Conversion {
-    std::vector<Modulus> from;
-    std::vector<ShoupWord> inverse;  // (Q / q_i)^-1 mod q_i, perhaps times something more
-    std::vector<double> reciprocal;  // 1 / q_i
-    struct Target {
-      Modulus modulus;
-      std::vector<uint64_t> factor;  // Q / q_i
-      uint64_t product = 0;          // Q
-    };
-    std::vector<Target> targets;
+    std::vector<Modulus> from, to;
+    std::vector<uint64_t> inverse;        // (Q / q_k)^-1 mod q_k, perhaps times something more
+    std::vector<double> reciprocal;       // 1 / q_k
+    std::vector<uint64_t> factor;         // [to][from]: Q / q_k, perhaps times something more
+    std::vector<uint64_t> minus_product;  // [to]: -Q, the same times more
+    std::vector<uint64_t> quotient64, quotient52, from_values, to_values;
+    bool narrow = false;  // all primes below 2^50, few enough for the vector kernel
   };
   explicit Multiplier(std::shared_ptr<const Context> context) : context_(std::move(context)) {}
-  static Conversion MakeConversion(const std::vector<Modulus>& from, const std::vector<Modulus>& to, uint64_t extra);
+  // Digits times `extra`, results divided by `divisor`.
+  static Conversion MakeConversion(const std::vector<Modulus>& from, const std::vector<Modulus>& to, uint64_t extra,
+                                   uint64_t divisor);
   // out[target] = the value of the centred residues in[row], modulo each target.
   static void Convert(const Conversion& conversion, const std::vector<const uint64_t*>& in,
                       const std::vector<uint64_t*>& out, size_t n);
@@ -55,8 +55,7 @@ class Multiplier {
   size_t rows_ = 0;
   std::vector<Ntt> further_;
   Conversion up_, scaled_, down_;
-  std::vector<ShoupWord> t_over_q_;  // t / Q modulo each further prime
-  std::vector<ShoupWord> one_over_q_;
+  std::vector<uint64_t> t_over_q_, t_over_q_quotient_;  // t / Q modulo each further prime, for its kernels
 };
 
 // Adds the key-switched c2 to c0 and c1. `key` is the one for s^2, RelinKeys index 0.

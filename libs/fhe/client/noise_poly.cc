@@ -47,7 +47,7 @@ Ciphertext EncryptZeroEval(const Context& context, const SecretKey& secret, size
   for (size_t j = 0; j < rows; ++j) {
     const Kernels& k = context.ntt(j).kernels();
     const uint64_t q = context.modulus(j).value();
-    k.multiply_add(e.Row(j), a.Row(j), secret.eval().Row(j), secret.quotients().Row(j), q, n);
+    k.multiply_add(e.Row(j), e.Row(j), a.Row(j), secret.eval().Row(j), secret.quotients().Row(j), q, n);
     k.subtract(a.Row(j), zero.data(), e.Row(j), q, n);
     std::copy_n(a.Row(j), n, c.Row(0, j).begin());
   }

@@ -51,6 +51,16 @@ struct MessageScale {
   uint64_t t_ratio, q_ratio;
 };
 
+// Constants that move a value from one set of primes to another, all below 2^50: digit k is residue k times inverse[k]
+// (with its 52-bit quotient) modulo from[k]; the value modulo to[j] is the sum of digits times factor[j * from_count +
+// k], plus minus_product[j] times the rounded sum of digit k / from[k]. At most 15 primes from, 16 to.
+struct ConversionView {
+  size_t from_count, to_count;
+  const uint64_t *from, *inverse, *inverse_quotient;
+  const double* reciprocal;
+  const uint64_t *to, *factor, *minus_product;
+};
+
 struct Kernels {
   // kShoup64 works for any q < 2^60, the others need q < 2^50.
   Quotient quotient;
@@ -64,9 +74,9 @@ struct Kernels {
                    size_t n);
   // out = x * y without anything precomputed; out may be x or y.
   void (*multiply_values)(uint64_t* out, const uint64_t* x, const uint64_t* y, uint64_t q, size_t n);
-  // acc = acc + x * w
-  void (*multiply_add)(uint64_t* acc, const uint64_t* x, const uint64_t* w, const uint64_t* w_quotient, uint64_t q,
-                       size_t n);
+  // out = acc + x * w; out may be acc.
+  void (*multiply_add)(uint64_t* out, const uint64_t* acc, const uint64_t* x, const uint64_t* w,
+                       const uint64_t* w_quotient, uint64_t q, size_t n);
   // out = (x - y) * w for one operand w; out may be x or y.
   void (*subtract_scale)(uint64_t* out, const uint64_t* x, const uint64_t* y, uint64_t w, uint64_t w_quotient,
                          uint64_t q, size_t n);
@@ -88,6 +98,9 @@ struct Kernels {
   void (*centred_reduce)(uint64_t* out, const uint64_t* x, uint64_t p, uint64_t half, uint64_t q, uint64_t q_ratio,
                          uint64_t half_mod_q, size_t n);
 };
+
+// Needs AVX-512 IFMA: out[j] = the value of the centred residues in[k], modulo to[j].
+void Convert52(const ConversionView& conversion, const uint64_t* const* in, uint64_t* const* out, size_t n);
 
 extern const Kernels kScalarKernels;
 extern const Kernels kAvx2Kernels;

@@ -131,6 +131,51 @@ constexpr Kernels Table() {
 
 }  // namespace
 
+void Convert52(const ConversionView& c, const uint64_t* const* in, uint64_t* const* out, size_t n) {
+  using V = Avx512Ifma;
+  constexpr uint64_t kTop = uint64_t{1} << 52;
+  const __m512i mask = V::Set1(kTop - 1), zero = V::Set1(0);
+  struct Target {
+    __m512i q, minus_q, barrett, r52, r52_quotient;
+  } targets[16];
+  for (size_t j = 0; j < c.to_count; ++j) {
+    const uint64_t q = c.to[j];
+    const uint64_t rest = kTop % q;
+    targets[j] = {V::Set1(q), V::Set1(kTop - q), V::Set1(kTop / q), V::Set1(rest),
+                  V::Set1(static_cast<uint64_t>((static_cast<unsigned __int128>(rest) << 52) / q))};
+  }
+  for (size_t i = 0; i < n; i += V::kLanes) {
+    __m512i digits[16];
+    __m512d overflow = _mm512_set1_pd(0.5);
+    for (size_t k = 0; k < c.from_count; ++k) {
+      const __m512i q = V::Set1(c.from[k]);
+      digits[k] =
+          V::ReduceOnce(V::MulLazy(V::Load(in[k] + i), V::Set1(c.inverse[k]), V::Set1(c.inverse_quotient[k]), q), q);
+      overflow = _mm512_add_pd(_mm512_mul_pd(_mm512_cvtepi64_pd(digits[k]), _mm512_set1_pd(c.reciprocal[k])), overflow);
+    }
+    const __m512i multiple = _mm512_cvttpd_epi64(overflow);
+    for (size_t j = 0; j < c.to_count; ++j) {
+      const Target& t = targets[j];
+      // At most 15 products below 2^100 and a small one: the lower sum stays below 2^56.
+      const __m512i minus = V::Set1(c.minus_product[j]);
+      __m512i low = V::MaddLo(zero, multiple, minus);
+      __m512i high = V::MaddHi(zero, multiple, minus);
+      for (size_t k = 0; k < c.from_count; ++k) {
+        const __m512i factor = V::Set1(c.factor[j * c.from_count + k]);
+        low = V::MaddLo(low, digits[k], factor);
+        high = V::MaddHi(high, digits[k], factor);
+      }
+      // Below 2^52: 15 times 2^48 and a carry.
+      high = V::Add(high, _mm512_srli_epi64(low, 52));
+      low = V::And(low, mask);
+      const __m512i l = V::And(V::MaddLo(low, V::MaddHi(zero, low, t.barrett), t.minus_q), mask);
+      const __m512i h =
+          V::And(V::MaddLo(V::MaddLo(zero, high, t.r52), V::MaddHi(zero, high, t.r52_quotient), t.minus_q), mask);
+      V::Store(out[j] + i, V::ReduceOnce(V::Add(V::ReduceOnce(l, t.q), V::ReduceOnce(h, t.q)), t.q));
+    }
+  }
+}
+
 const Kernels kAvx512IfmaTightKernels = Table<kTight>();
 const Kernels kAvx512IfmaRoomyKernels = Table<kRoomy>();
 const Kernels kAvx512IfmaAmpleKernels = Table<kAmple>();

@@ -222,12 +222,12 @@ struct KernelTable {
     }
   }
 
-  static void MultiplyAdd(uint64_t* acc, const uint64_t* x, const uint64_t* w, const uint64_t* wq, uint64_t modulus,
-                          size_t n) {
+  static void MultiplyAdd(uint64_t* out, const uint64_t* acc, const uint64_t* x, const uint64_t* w, const uint64_t* wq,
+                          uint64_t modulus, size_t n) {
     const T q = V::Set1(modulus);
     for (size_t i = 0; i < n; i += L) {
       const T product = V::ReduceOnce(V::MulLazy(V::Load(x + i), V::Load(w + i), V::Load(wq + i), q), q);
-      V::Store(acc + i, V::ReduceOnce(V::Add(V::Load(acc + i), product), q));
+      V::Store(out + i, V::ReduceOnce(V::Add(V::Load(acc + i), product), q));
     }
   }
 

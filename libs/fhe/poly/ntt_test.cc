@@ -110,7 +110,7 @@ TEST(KernelTest, ElementWiseOperationsEqualWideArithmetic) {
         for (size_t i = 0; i < n; ++i) yq[i] = quotient(y[i]);
         v.kernels->multiply(out.data(), x.data(), y.data(), yq.data(), prime, n);
         for (size_t i = 0; i < n; ++i) ASSERT_EQ(out[i], q.Mul(x[i], y[i])) << v.name;
-        v.kernels->multiply_add(acc.data(), x.data(), y.data(), yq.data(), prime, n);
+        v.kernels->multiply_add(acc.data(), acc.data(), x.data(), y.data(), yq.data(), prime, n);
         for (size_t i = 0; i < n; ++i) ASSERT_EQ(acc[i], q.Add(x[i], q.Mul(x[i], y[i]))) << v.name;
         v.kernels->subtract_scale(out.data(), x.data(), y.data(), y[5], yq[5], prime, n);
         for (size_t i = 0; i < n; ++i) ASSERT_EQ(out[i], q.Mul(q.Sub(x[i], y[i]), y[5])) << v.name;

@@ -89,8 +89,7 @@ class Expander {
     const uint64_t* digits[2] = {node.values.Row(0), digit_.data()};
     for (size_t r : {kData, kSpecial}) {
       const Kernels& k = context_.ntt(r).kernels();
-      std::copy_n(node.c0.Row(r), n_, a_.data());
-      k.multiply_add(a_.data(), digits[r], level.key0.Row(2 * r), level.key0.Row(2 * r + 1),
+      k.multiply_add(a_.data(), node.c0.Row(r), digits[r], level.key0.Row(2 * r), level.key0.Row(2 * r + 1),
                      context_.modulus(r).value(), n_);
       level.automorphism.ApplyEval(a_.data(), sub_.Row(r));
     }
