@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "libs/common/status.h"
 #include "libs/store/internal/database.h"
 #include "libs/store/internal/text.h"
@@ -21,8 +23,22 @@ using sql::Text;
 constexpr int32_t kMaxShards = 4096;
 constexpr size_t kMaxConfigBytes = 16 << 20;
 
-#define ALCOVE_COLLECTION_COLUMNS \
-  "id, tenant, name, config, config_revision, shard_count, epoch, next_shard_count, next_epoch, state, created_at"
+#define ALCOVE_COLLECTION_COLUMNS                                                                                    \
+  "id, tenant, name, config, config_revision, shard_count, epoch, next_shard_count, next_epoch, state, created_at, " \
+  "floors"
+
+// "17,4": what LogStore::CommitResharding writes.
+std::vector<Sequence> ParseFloors(absl::string_view text) {
+  std::vector<Sequence> floors;
+  if (text.empty()) return floors;
+  for (const absl::string_view part : absl::StrSplit(text, ',')) {
+    Sequence floor = 0;
+    // A damaged row only costs the wait until a new shard has caught up.
+    if (!absl::SimpleAtoi(part, &floor)) return {};
+    floors.push_back(floor);
+  }
+  return floors;
+}
 
 Collection FromRow(const Row& row) {
   Collection c;
@@ -35,6 +51,7 @@ Collection FromRow(const Row& row) {
   if (row.Int(7) > 0) c.next_placement = Placement{static_cast<int32_t>(row.Int(7)), row.Int(8)};
   c.state = static_cast<CollectionState>(row.Int(9));
   c.created_at = FromMicros(row.Int(10));
+  c.floors = ParseFloors(row.Text(11));
   return c;
 }
 
@@ -87,6 +104,16 @@ absl::StatusOr<Collection> LockByName(Connection& c, absl::string_view tenant, a
   return *std::move(found);
 }
 
+absl::StatusOr<bool> AliasExists(Connection& c, absl::string_view tenant, absl::string_view name) {
+  bool found = false;
+  ALCOVE_RETURN_IF_ERROR(c.Query("SELECT 1 FROM collection_aliases WHERE tenant = $1 AND name = $2",
+                                 {Text(tenant), Text(name)}, [&](const Row&) {
+                                   found = true;
+                                   return absl::OkStatus();
+                                 }));
+  return found;
+}
+
 CollectionPage MakePage(std::vector<Collection> rows, int64_t size, absl::string_view listing,
                         std::string (*key)(const Collection&)) {
   CollectionPage page;
@@ -102,7 +129,8 @@ CollectionPage MakePage(std::vector<Collection> rows, int64_t size, absl::string
 }  // namespace
 
 absl::StatusOr<Collection> CollectionStore::Create(absl::string_view tenant, absl::string_view name,
-                                                   absl::string_view config, int32_t shard_count) {
+                                                   absl::string_view config, int32_t shard_count,
+                                                   int64_t max_collections) {
   ALCOVE_RETURN_IF_ERROR(internal::CheckName("tenant", tenant));
   ALCOVE_RETURN_IF_ERROR(internal::CheckName("name", name));
   ALCOVE_RETURN_IF_ERROR(CheckConfig(config));
@@ -110,6 +138,22 @@ absl::StatusOr<Collection> CollectionStore::Create(absl::string_view tenant, abs
   std::optional<Collection> created;
   ALCOVE_RETURN_IF_ERROR(db_->Write([&](Connection& c) -> absl::Status {
     created.reset();
+    // First, so that names and counts are looked at by one creator at a time.
+    ALCOVE_RETURN_IF_ERROR(BumpCatalog(c));
+    if (max_collections > 0) {
+      int64_t count = 0;
+      ALCOVE_RETURN_IF_ERROR(c.Query("SELECT COUNT(*) FROM collections WHERE tenant = $1 AND state = 1", {Text(tenant)},
+                                     [&](const Row& row) {
+                                       count = row.Int(0);
+                                       return absl::OkStatus();
+                                     }));
+      if (count >= max_collections) {
+        return absl::ResourceExhaustedError(
+            absl::StrCat("tenant \"", tenant, "\" has ", count, " collections, its quota is ", max_collections));
+      }
+    }
+    ALCOVE_ASSIGN_OR_RETURN(const bool taken, AliasExists(c, tenant, name));
+    if (taken) return AlreadyExists("alias", name);
     ALCOVE_RETURN_IF_ERROR(
         c.Query("INSERT INTO collections (tenant, name, config, config_revision, shard_count, epoch, "
                 "next_shard_count, next_epoch, state, created_at) VALUES ($1, $2, $3, 1, $4, 1, 0, 0, 1, $5) "
@@ -119,8 +163,7 @@ absl::StatusOr<Collection> CollectionStore::Create(absl::string_view tenant, abs
                   return absl::OkStatus();
                 }));
     if (!created) return AlreadyExists("collection", name);
-    ALCOVE_RETURN_IF_ERROR(CreateStreams(c, created->id, created->placement));
-    return BumpCatalog(c);
+    return CreateStreams(c, created->id, created->placement);
   }));
   return *std::move(created);
 }
@@ -179,7 +222,8 @@ absl::StatusOr<CollectionPage> CollectionStore::ListAll(const PageRequest& page)
   std::vector<Collection> rows;
   ALCOVE_RETURN_IF_ERROR(db_->Read([&](Connection& c) {
     rows.clear();
-    return c.Query("SELECT " ALCOVE_COLLECTION_COLUMNS " FROM collections WHERE id > $1 ORDER BY id LIMIT $2",
+    return c.Query("SELECT " ALCOVE_COLLECTION_COLUMNS
+                   " FROM collections WHERE id > $1 AND state <> 3 ORDER BY id LIMIT $2",
                    {Int(after), Int(size + 1)}, [&](const Row& row) {
                      rows.push_back(FromRow(row));
                      return absl::OkStatus();
@@ -217,6 +261,16 @@ absl::StatusOr<Collection> CollectionStore::Delete(absl::string_view tenant, abs
   std::optional<Collection> deleted;
   ALCOVE_RETURN_IF_ERROR(db_->Write([&](Connection& c) -> absl::Status {
     ALCOVE_ASSIGN_OR_RETURN(deleted, LockByName(c, tenant, name));
+    std::string alias;
+    ALCOVE_RETURN_IF_ERROR(c.Query("SELECT name FROM collection_aliases WHERE collection_id = $1 ORDER BY name LIMIT 1",
+                                   {Int(deleted->id)}, [&](const Row& row) {
+                                     alias = row.Text(0);
+                                     return absl::OkStatus();
+                                   }));
+    if (!alias.empty()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("the alias \"", alias, "\" leads to collection \"", name, "\": move or delete it first"));
+    }
     deleted->state = CollectionState::kDropping;
     ALCOVE_RETURN_IF_ERROR(c.Execute("UPDATE collections SET state = 2 WHERE id = $1", {Int(deleted->id)}).status());
     return BumpCatalog(c);
@@ -246,24 +300,12 @@ absl::StatusOr<Collection> CollectionStore::BeginResharding(CollectionId id, int
                                      {Int(shard_count), Int(changed->next_placement->epoch), Int(id)})
                                .status());
     ALCOVE_RETURN_IF_ERROR(CreateStreams(c, id, *changed->next_placement));
-    return BumpCatalog(c);
-  }));
-  return *std::move(changed);
-}
-
-absl::StatusOr<Collection> CollectionStore::CommitResharding(CollectionId id) {
-  std::optional<Collection> changed;
-  ALCOVE_RETURN_IF_ERROR(db_->Write([&](Connection& c) -> absl::Status {
-    ALCOVE_ASSIGN_OR_RETURN(changed, LockById(c, id));
-    if (!changed->next_placement) {
-      return absl::FailedPreconditionError(absl::StrCat("collection \"", changed->name, "\" is not being resharded"));
+    for (int32_t shard = 0; shard < changed->placement.shard_count; ++shard) {
+      ALCOVE_RETURN_IF_ERROR(
+          c.Execute("INSERT INTO log_copies (collection_id, shard, copied_sequence) VALUES ($1, $2, 0)",
+                    {Int(id), Int(shard)})
+              .status());
     }
-    changed->placement = *std::exchange(changed->next_placement, std::nullopt);
-    ALCOVE_RETURN_IF_ERROR(
-        c.Execute(
-             "UPDATE collections SET shard_count = $1, epoch = $2, next_shard_count = 0, next_epoch = 0 WHERE id = $3",
-             {Int(changed->placement.shard_count), Int(changed->placement.epoch), Int(id)})
-            .status());
     return BumpCatalog(c);
   }));
   return *std::move(changed);
@@ -279,9 +321,86 @@ absl::StatusOr<Collection> CollectionStore::AbortResharding(CollectionId id) {
     changed->next_placement.reset();
     ALCOVE_RETURN_IF_ERROR(
         c.Execute("UPDATE collections SET next_shard_count = 0, next_epoch = 0 WHERE id = $1", {Int(id)}).status());
+    ALCOVE_RETURN_IF_ERROR(c.Execute("DELETE FROM log_copies WHERE collection_id = $1", {Int(id)}).status());
     return BumpCatalog(c);
   }));
   return *std::move(changed);
+}
+
+absl::StatusOr<Alias> CollectionStore::SetAlias(absl::string_view tenant, absl::string_view alias,
+                                                absl::string_view collection) {
+  ALCOVE_RETURN_IF_ERROR(internal::CheckName("tenant", tenant));
+  ALCOVE_RETURN_IF_ERROR(internal::CheckName("alias", alias));
+  ALCOVE_RETURN_IF_ERROR(internal::CheckName("collection", collection));
+  Alias result;
+  ALCOVE_RETURN_IF_ERROR(db_->Write([&](Connection& c) -> absl::Status {
+    ALCOVE_ASSIGN_OR_RETURN(const Collection target, LockByName(c, tenant, collection));
+    ALCOVE_RETURN_IF_ERROR(BumpCatalog(c));
+    bool taken = false;
+    ALCOVE_RETURN_IF_ERROR(c.Query("SELECT 1 FROM collections WHERE tenant = $1 AND name = $2 AND state = 1",
+                                   {Text(tenant), Text(alias)}, [&](const Row&) {
+                                     taken = true;
+                                     return absl::OkStatus();
+                                   }));
+    if (taken) return AlreadyExists("collection", alias);
+    result = {std::string(alias), target.id, target.name};
+    return c
+        .Execute(
+            "INSERT INTO collection_aliases (tenant, name, collection_id) VALUES ($1, $2, $3) ON CONFLICT "
+            "(tenant, name) DO UPDATE SET collection_id = excluded.collection_id",
+            {Text(tenant), Text(alias), Int(target.id)})
+        .status();
+  }));
+  return result;
+}
+
+absl::Status CollectionStore::DeleteAlias(absl::string_view tenant, absl::string_view alias) {
+  ALCOVE_RETURN_IF_ERROR(internal::CheckName("tenant", tenant));
+  ALCOVE_RETURN_IF_ERROR(internal::CheckName("alias", alias));
+  return db_->Write([&](Connection& c) -> absl::Status {
+    ALCOVE_ASSIGN_OR_RETURN(
+        const int64_t removed,
+        c.Execute("DELETE FROM collection_aliases WHERE tenant = $1 AND name = $2", {Text(tenant), Text(alias)}));
+    if (removed == 0) return NotFound("alias", alias);
+    return BumpCatalog(c);
+  });
+}
+
+absl::StatusOr<AliasPage> CollectionStore::ListAliases(absl::string_view tenant, const PageRequest& page) {
+  ALCOVE_RETURN_IF_ERROR(internal::CheckName("tenant", tenant));
+  ALCOVE_ASSIGN_OR_RETURN(const int64_t size, internal::PageSize(page));
+  ALCOVE_ASSIGN_OR_RETURN(const std::string after, internal::ReadPageToken("aliases", page.page_token));
+  AliasPage out;
+  ALCOVE_RETURN_IF_ERROR(db_->Read([&](Connection& c) {
+    out.aliases.clear();
+    return c.Query(
+        "SELECT a.name, a.collection_id, c.name FROM collection_aliases a JOIN collections c ON c.id = "
+        "a.collection_id WHERE a.tenant = $1 AND a.name > $2 ORDER BY a.name LIMIT $3",
+        {Text(tenant), Text(after), Int(size + 1)}, [&](const Row& row) {
+          out.aliases.push_back({row.Text(0), row.Int(1), row.Text(2)});
+          return absl::OkStatus();
+        });
+  }));
+  if (static_cast<int64_t>(out.aliases.size()) > size) {
+    out.aliases.resize(static_cast<size_t>(size));
+    out.next_page_token = internal::MakePageToken("aliases", out.aliases.back().name);
+  }
+  return out;
+}
+
+absl::StatusOr<std::vector<std::pair<std::string, Alias>>> CollectionStore::AllAliases() {
+  std::vector<std::pair<std::string, Alias>> out;
+  ALCOVE_RETURN_IF_ERROR(db_->Read([&](Connection& c) {
+    out.clear();
+    return c.Query(
+        "SELECT a.tenant, a.name, a.collection_id, c.name FROM collection_aliases a JOIN collections c ON "
+        "c.id = a.collection_id ORDER BY a.tenant, a.name",
+        {}, [&](const Row& row) {
+          out.emplace_back(row.Text(0), Alias{row.Text(1), row.Int(2), row.Text(3)});
+          return absl::OkStatus();
+        });
+  }));
+  return out;
 }
 
 absl::StatusOr<int64_t> CollectionStore::CatalogVersion() {

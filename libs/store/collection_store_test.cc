@@ -126,23 +126,66 @@ TEST_P(CollectionStoreTest, DeletingFreesTheNameAndDroppingRemovesTheLog) {
   EXPECT_THAT(*store().log().AllHeads(), SizeIs(1));
 }
 
-TEST_P(CollectionStoreTest, ReshardingAcceptsBothEpochsUntilItIsCommitted) {
+TEST_P(CollectionStoreTest, AppendsGoToThePlacementInForceOnly) {
   const Collection c = MustCreate("acme", "docs", 2);
   const auto append = [&](int64_t epoch, int32_t shard) {
     return store().log().Append({c.id, epoch, {{shard, {{RecordKind::kPut, "k", "v"}}}}, ""}).status().code();
   };
+  const auto last = [](absl::string_view, int32_t shards) { return shards - 1; };
   EXPECT_EQ(append(2, 0), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(collections().BeginResharding(c.id, 3)->next_placement, (Placement{3, 2}));
   EXPECT_EQ(collections().BeginResharding(c.id, 4).status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(append(1, 1), absl::StatusCode::kOk);
-  EXPECT_EQ(append(2, 2), absl::StatusCode::kOk);
+  EXPECT_EQ(append(2, 2), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(store().log().DropEpoch(c.id, 1).status().code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_EQ(collections().CommitResharding(c.id)->placement, (Placement{3, 2}));
+  EXPECT_TRUE(store().log().CommitResharding(c.id, 1 << 20, last)->committed);
+  EXPECT_EQ(collections().GetById(c.id)->placement, (Placement{3, 2}));
+  EXPECT_THAT(collections().GetById(c.id)->floors, ::testing::ElementsAre(0, 0, 1));
   EXPECT_EQ(append(1, 1), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(append(2, 2), absl::StatusCode::kOk);
   EXPECT_EQ(*store().log().DropEpoch(c.id, 1), true);
   EXPECT_EQ(store().log().Head({c.id, 1, 0}).status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(store().log().Head({c.id, 2, 2})->head_sequence, 2);
+}
+
+TEST_P(CollectionStoreTest, AnAliasLeadsToOneCollectionAndMovesInOneStep) {
+  MustCreate("acme", "blue");
+  const Collection green = MustCreate("acme", "green");
+  EXPECT_EQ(collections().SetAlias("acme", "live", "absent").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(collections().SetAlias("acme", "green", "blue").status().code(), absl::StatusCode::kAlreadyExists);
+  ASSERT_TRUE(collections().SetAlias("acme", "live", "blue").ok());
+  const int64_t version = *collections().CatalogVersion();
+  EXPECT_EQ(*collections().SetAlias("acme", "live", "green"), (Alias{"live", green.id, "green"}));
+  EXPECT_GT(*collections().CatalogVersion(), version);
+  EXPECT_THAT(collections().ListAliases("acme")->aliases, ::testing::ElementsAre(Alias{"live", green.id, "green"}));
+  EXPECT_THAT(collections().ListAliases("other")->aliases, SizeIs(0));
+  EXPECT_THAT(*collections().AllAliases(), SizeIs(1));
+  EXPECT_EQ(collections().Create("acme", "live", "", 1).status().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_TRUE(collections().Create("other", "live", "", 1).ok());
+  EXPECT_EQ(collections().Delete("acme", "green").status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(collections().Delete("acme", "blue").ok());
+  ASSERT_TRUE(collections().DeleteAlias("acme", "live").ok());
+  EXPECT_EQ(collections().DeleteAlias("acme", "live").code(), absl::StatusCode::kNotFound);
+  EXPECT_TRUE(collections().Delete("acme", "green").ok());
+}
+
+TEST_P(CollectionStoreTest, AQuotaOfCollectionsHoldsAmongConcurrentCreators) {
+  std::atomic<int> created{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 6; ++i) {
+    threads.emplace_back([&, i] {
+      const absl::Status status = collections().Create("acme", absl::StrCat("c", i), "", 1, 4).status();
+      if (status.ok()) {
+        ++created;
+      } else {
+        EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+      }
+    });
+  }
+  for (std::thread& t : threads) t.join();
+  EXPECT_EQ(created, 4);
+  ASSERT_TRUE(collections().Delete("acme", collections().List("acme")->collections[0].name).ok());
+  EXPECT_TRUE(collections().Create("acme", "again", "", 1, 4).ok());
 }
 
 TEST_P(CollectionStoreTest, AnAbortedReshardingNeverReusesItsEpoch) {

@@ -25,8 +25,9 @@ using sql::Text;
 constexpr int64_t kMaxBatchBytes = 512 << 20;
 constexpr absl::Duration kIdempotencyWindow = absl::Hours(24);
 
-std::string EncodeResult(const AppendResult& result) {
+std::string EncodeResult(int64_t epoch, const AppendResult& result) {
   std::string out;
+  internal::AppendVarint(static_cast<uint64_t>(epoch), &out);
   internal::AppendVarint(result.shards.size(), &out);
   for (const ShardSequence& s : result.shards) {
     internal::AppendVarint(s.shard, &out);
@@ -35,10 +36,16 @@ std::string EncodeResult(const AppendResult& result) {
   return out;
 }
 
-absl::StatusOr<AppendResult> DecodeResult(absl::string_view in) {
+absl::StatusOr<AppendResult> DecodeResult(int64_t epoch, absl::string_view in) {
   AppendResult result;
+  uint64_t stored_epoch = 0;
   uint64_t count = 0;
-  if (!internal::TakeVarint(&in, &count) || count > in.size()) return absl::DataLossError("stored reply is damaged");
+  if (!internal::TakeVarint(&in, &stored_epoch) || !internal::TakeVarint(&in, &count) || count > in.size()) {
+    return absl::DataLossError("stored reply is damaged");
+  }
+  result.replayed = true;
+  // What was written before a resharding is below the floors of the placement: there is no sequence to wait for.
+  if (static_cast<int64_t>(stored_epoch) != epoch) return result;
   for (uint64_t i = 0; i < count; ++i) {
     uint64_t shard = 0;
     uint64_t sequence = 0;
@@ -47,7 +54,6 @@ absl::StatusOr<AppendResult> DecodeResult(absl::string_view in) {
     }
     result.shards.push_back({static_cast<int32_t>(shard), static_cast<Sequence>(sequence)});
   }
-  result.replayed = true;
   return result;
 }
 
@@ -101,11 +107,14 @@ void LogStore::GroupCommit::Encode(const AppendRequest& request, Pending* pendin
     for (const internal::Chunk& chunk : part.chunks) pending->bytes += static_cast<int64_t>(chunk.bytes.size());
   }
   if (request.idempotency_key.empty()) return;
+  // The same records give the same digest however they are spread over shards: a repetition may come after a
+  // resharding.
   Digest128 digest;
-  for (const ShardPart& part : pending->parts) {
-    digest.low = HashCombine(digest.low, static_cast<uint64_t>(part.shard));
-    for (const internal::Chunk& chunk : part.chunks) {
-      digest = Hash128(chunk.bytes, HashCombine(digest.low, digest.high));
+  for (const ShardBatch& batch : request.shards) {
+    for (const LogRecord& record : batch.records) {
+      const Digest128 one = Hash128(record.data, Hash64(record.key, static_cast<uint64_t>(record.kind)));
+      digest.low += one.low;
+      digest.high += one.high;
     }
   }
   pending->fingerprint = digest.hex();
@@ -145,7 +154,6 @@ class LogStore::GroupCommit::Transaction {
   struct Catalog {
     bool active = false;
     int64_t epoch = 0;
-    int64_t next_epoch = 0;
   };
 
   absl::Status LockCollections() {
@@ -153,18 +161,17 @@ class LogStore::GroupCommit::Transaction {
     for (const Pending* pending : group_) ids.insert(pending->collection_id);
     std::map<CollectionId, Catalog> catalog;
     for (const CollectionId id : ids) {
-      ALCOVE_RETURN_IF_ERROR(c_.Query("SELECT state, epoch, next_epoch FROM collections WHERE id = $1 {FOR SHARE}",
-                                      {Int(id)}, [&](const Row& row) {
-                                        catalog[id] = {row.Int(0) == 1, row.Int(1), row.Int(2)};
-                                        return absl::OkStatus();
-                                      }));
+      ALCOVE_RETURN_IF_ERROR(
+          c_.Query("SELECT state, epoch FROM collections WHERE id = $1 {FOR SHARE}", {Int(id)}, [&](const Row& row) {
+            catalog[id] = {row.Int(0) == 1, row.Int(1)};
+            return absl::OkStatus();
+          }));
     }
     for (Pending* pending : group_) {
       const auto it = catalog.find(pending->collection_id);
       if (it == catalog.end() || !it->second.active) {
         pending->status = NotFound("collection", absl::StrCat("#", pending->collection_id));
-      } else if (pending->epoch != it->second.epoch &&
-                 (it->second.next_epoch == 0 || pending->epoch != it->second.next_epoch)) {
+      } else if (pending->epoch != it->second.epoch) {
         pending->status = absl::FailedPreconditionError(
             absl::StrCat("collection #", pending->collection_id, " is at placement epoch ", it->second.epoch, ", not ",
                          pending->epoch, ": read the catalog again"));
@@ -215,7 +222,7 @@ class LogStore::GroupCommit::Transaction {
           absl::StrCat("idempotency key \"", pending.idempotency_key, "\" was used for another batch"));
       return true;
     }
-    ALCOVE_ASSIGN_OR_RETURN(pending.result, DecodeResult(earlier->second));
+    ALCOVE_ASSIGN_OR_RETURN(pending.result, DecodeResult(pending.epoch, earlier->second));
     return true;
   }
 
@@ -251,7 +258,7 @@ class LogStore::GroupCommit::Transaction {
             "$2, $3, $4, $5) ON CONFLICT (collection_id, request_key) DO UPDATE SET fingerprint = "
             "excluded.fingerprint, result = excluded.result, created_at = excluded.created_at",
             {Int(pending.collection_id), Text(pending.idempotency_key), Blob(pending.fingerprint),
-             Blob(EncodeResult(pending.result)), Int(internal::ToMicros(now))})
+             Blob(EncodeResult(pending.epoch, pending.result)), Int(internal::ToMicros(now))})
         .status();
   }
 

@@ -10,6 +10,7 @@
 #include "libs/store/internal/database.h"
 #include "libs/store/internal/log_chunk.h"
 #include "libs/store/internal/log_rows.h"
+#include "libs/store/internal/text.h"
 #include "libs/store/log_append.h"
 #include "libs/store/log_store.h"
 
@@ -179,6 +180,7 @@ absl::Status DropStream(Connection& c, int64_t stream_id, int64_t* budget) {
     *budget -= removed;
   }
   if (*budget <= 0) return absl::OkStatus();
+  ALCOVE_RETURN_IF_ERROR(c.Execute("DELETE FROM log_readers WHERE stream_id = $1", {Int(stream_id)}).status());
   return c.Execute("DELETE FROM log_streams WHERE stream_id = $1", {Int(stream_id)}).status();
 }
 
@@ -190,6 +192,11 @@ absl::StatusOr<CompactResult> LogStore::Compact(const ShardAddress& address, Seq
   CompactResult result;
   ALCOVE_RETURN_IF_ERROR(db_->Write([&](Connection& c) -> absl::Status {
     ALCOVE_ASSIGN_OR_RETURN(const Stream stream, internal::FindStream(c, address, /*lock=*/true));
+    ALCOVE_ASSIGN_OR_RETURN(const bool held, internal::IsHeld(c, stream.id, db_->NowMicros()));
+    if (held) {
+      result = {stream.head.base_sequence, true};
+      return absl::OkStatus();
+    }
     const Sequence limit = std::min(up_to, stream.head.head_sequence);
     Compaction compaction(c, stream, merge);
     ALCOVE_RETURN_IF_ERROR(compaction.Move(limit, max_bytes));
@@ -201,18 +208,91 @@ absl::StatusOr<CompactResult> LogStore::Compact(const ShardAddress& address, Seq
   return result;
 }
 
-absl::Status LogStore::PurgeTombstones(const ShardAddress& address, Sequence up_to) {
-  return db_->Write([&](Connection& c) -> absl::Status {
+absl::StatusOr<bool> LogStore::PurgeTombstones(const ShardAddress& address, Sequence up_to, int64_t max_rows) {
+  if (max_rows <= 0) return InvalidField("max_rows", "must be positive");
+  bool done = false;
+  ALCOVE_RETURN_IF_ERROR(db_->Write([&](Connection& c) -> absl::Status {
+    done = true;
     ALCOVE_ASSIGN_OR_RETURN(const Stream stream, internal::FindStream(c, address, /*lock=*/true));
-    const Sequence floor = std::min(up_to, stream.head.base_sequence);
+    Sequence floor = std::min(up_to, stream.head.base_sequence);
     if (floor <= stream.head.tombstone_floor) return absl::OkStatus();
-    ALCOVE_RETURN_IF_ERROR(
-        c.Execute("DELETE FROM log_base WHERE position > $1 AND position <= $2 AND kind = 2",
-                  {Int(Position(stream.id, stream.head.tombstone_floor)), Int(Position(stream.id, floor))})
-            .status());
+    // A resharding that copies this log stands somewhere below: it would not see the deletes.
+    bool copied = false;
+    ALCOVE_RETURN_IF_ERROR(c.Query(
+        "SELECT 1 FROM log_copies l JOIN collections c ON c.id = l.collection_id WHERE l.collection_id = $1 AND "
+        "c.epoch = $2 AND l.shard = $3 AND l.copied_sequence < $4",
+        {Int(address.collection_id), Int(address.epoch), Int(address.shard), Int(floor)}, [&](const Row&) {
+          copied = true;
+          return absl::OkStatus();
+        }));
+    ALCOVE_ASSIGN_OR_RETURN(const bool held, internal::IsHeld(c, stream.id, db_->NowMicros()));
+    if (copied || held) return absl::OkStatus();
+    int64_t rows = 0;
+    int64_t last = 0;
+    const int64_t begin = Position(stream.id, stream.head.tombstone_floor);
+    ALCOVE_RETURN_IF_ERROR(c.Query(
+        "SELECT position FROM log_base WHERE position > $1 AND position <= $2 AND kind = 2 ORDER BY position LIMIT $3",
+        {Int(begin), Int(Position(stream.id, floor)), Int(max_rows)}, [&](const Row& row) {
+          ++rows;
+          last = SequenceOf(row.Int(0));
+          return absl::OkStatus();
+        }));
+    if (rows == max_rows) {
+      floor = last;
+      done = false;
+    }
+    ALCOVE_RETURN_IF_ERROR(c.Execute("DELETE FROM log_base WHERE position > $1 AND position <= $2 AND kind = 2",
+                                     {Int(begin), Int(Position(stream.id, floor))})
+                               .status());
     return c.Execute("UPDATE log_streams SET tombstone_floor = $1 WHERE stream_id = $2", {Int(floor), Int(stream.id)})
         .status();
+  }));
+  return done;
+}
+
+absl::StatusOr<int64_t> LogStore::CountTombstones(const ShardAddress& address, Sequence up_to, int64_t limit) {
+  int64_t count = 0;
+  ALCOVE_RETURN_IF_ERROR(db_->Read([&](Connection& c) -> absl::Status {
+    ALCOVE_ASSIGN_OR_RETURN(const Stream stream, internal::FindStream(c, address, /*lock=*/false));
+    const Sequence floor = std::min(up_to, stream.head.base_sequence);
+    return c.Query(
+        "SELECT COUNT(*) FROM (SELECT position FROM log_base WHERE position > $1 AND position <= $2 AND kind = 2 "
+        "LIMIT $3) AS t",
+        {Int(Position(stream.id, stream.head.tombstone_floor)), Int(Position(stream.id, floor)), Int(limit)},
+        [&](const Row& row) {
+          count = row.Int(0);
+          return absl::OkStatus();
+        });
+  }));
+  return count;
+}
+
+absl::Status LogStore::ReportReader(const ShardAddress& address, absl::string_view reader, Sequence sequence) {
+  ALCOVE_RETURN_IF_ERROR(internal::CheckName("reader", reader));
+  return db_->Write([&](Connection& c) -> absl::Status {
+    ALCOVE_ASSIGN_OR_RETURN(const Stream stream, internal::FindStream(c, address, /*lock=*/false));
+    return c
+        .Execute(
+            "INSERT INTO log_readers (stream_id, reader, sequence, seen_at) VALUES ($1, $2, $3, $4) "
+            "ON CONFLICT (stream_id, reader) DO UPDATE SET sequence = excluded.sequence, seen_at = "
+            "excluded.seen_at",
+            {Int(stream.id), sql::Text(reader), Int(sequence), Int(db_->NowMicros())})
+        .status();
   });
+}
+
+absl::StatusOr<std::optional<Sequence>> LogStore::ReaderHorizon(const ShardAddress& address, absl::Time since) {
+  std::optional<Sequence> horizon;
+  ALCOVE_RETURN_IF_ERROR(db_->Read([&](Connection& c) -> absl::Status {
+    horizon.reset();
+    ALCOVE_ASSIGN_OR_RETURN(const Stream stream, internal::FindStream(c, address, /*lock=*/false));
+    return c.Query("SELECT sequence FROM log_readers WHERE stream_id = $1 AND seen_at >= $2 ORDER BY sequence LIMIT 1",
+                   {Int(stream.id), Int(internal::ToMicros(since))}, [&](const Row& row) {
+                     horizon = row.Int(0);
+                     return absl::OkStatus();
+                   });
+  }));
+  return horizon;
 }
 
 absl::StatusOr<bool> LogStore::DropCollection(CollectionId collection_id) {
@@ -246,6 +326,7 @@ absl::StatusOr<bool> LogStore::DropCollection(CollectionId collection_id) {
     }
     ALCOVE_RETURN_IF_ERROR(
         c.Execute("DELETE FROM log_requests WHERE collection_id = $1", {Int(collection_id)}).status());
+    ALCOVE_RETURN_IF_ERROR(c.Execute("DELETE FROM log_copies WHERE collection_id = $1", {Int(collection_id)}).status());
     ALCOVE_RETURN_IF_ERROR(c.Execute("DELETE FROM collections WHERE id = $1", {Int(collection_id)}).status());
     gone = true;
     return c.Execute("UPDATE counters SET value = value + 1 WHERE name = 'catalog'", {}).status();

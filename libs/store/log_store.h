@@ -70,7 +70,7 @@ struct ShardSequence {
 };
 
 struct AppendResult {
-  std::vector<ShardSequence> shards;  // in the order of the request
+  std::vector<ShardSequence> shards;  // in the order of the request; empty when replayed from a former placement
   bool replayed = false;              // answered from an earlier call with the same idempotency key
 };
 
@@ -137,6 +137,15 @@ struct CompactResult {
   bool done = false;  // base_sequence reached the wanted sequence
 };
 
+// The shard of `shard_count` a key belongs to.
+using PlacementFunction = std::function<int32_t(absl::string_view key, int32_t shard_count)>;
+
+struct ReshardProgress {
+  Sequence copied = 0;     // sum over the shards of the sequence up to which they are copied
+  Sequence head = 0;       // sum over the shards of their heads
+  bool committed = false;  // the next placement is in force
+};
+
 // Thread-safe.
 class LogStore {
  public:
@@ -147,8 +156,8 @@ class LogStore {
 
   // Appends a batch to the shards of one collection in one transaction; OK means committed. Concurrent calls of one
   // process share a transaction (group commit), each batch staying atomic by itself: one that fails leaves the others
-  // unharmed. NOT_FOUND: unknown or dropped collection. FAILED_PRECONDITION: the epoch is neither the placement's nor
-  // the next placement's: read the catalog again. INVALID_ARGUMENT names what is out of bounds.
+  // unharmed. NOT_FOUND: unknown or dropped collection. FAILED_PRECONDITION: the epoch is not the placement's: read
+  // the catalog again. INVALID_ARGUMENT names what is out of bounds.
   absl::StatusOr<AppendResult> Append(const AppendRequest& request);
 
   // Reads on from `position`: at least one record unless at the end, then about `max_bytes` of keys and data.
@@ -172,14 +181,37 @@ class LogStore {
   void WakeWaiters();
 
   // Moves up to `max_bytes` of the oldest tail chunks with records at or below `up_to` into the base; call until
-  // `done`. Each call is one transaction; appends of other shards go on meanwhile. `merge` may be null when the
+  // `done`. Each call is one transaction; appends of other shards go on meanwhile. Does nothing while a backup reads
+  // the log. `merge` may be null when the
   // shard holds no kMerge records, else INVALID_ARGUMENT. Chunks are moved whole or not at all.
   absl::StatusOr<CompactResult> Compact(const ShardAddress& address, Sequence up_to, int64_t max_bytes,
                                         const MergeFunction& merge);
 
-  // Forgets deletes at or below min(up_to, base_sequence) and raises tombstone_floor. Only call with a sequence all
-  // snapshots in use have passed: a reader that stands below must rebuild from the start.
-  absl::Status PurgeTombstones(const ShardAddress& address, Sequence up_to);
+  // Forgets up to `max_rows` deletes at or below min(up_to, base_sequence), oldest first, and raises tombstone_floor as
+  // far; true when nothing is left to do now. Only call with a sequence all snapshots in use have passed
+  // (ReaderHorizon): a reader that stands below must rebuild from the start. Does nothing while a resharding copies the
+  // log from below.
+  absl::StatusOr<bool> PurgeTombstones(const ShardAddress& address, Sequence up_to, int64_t max_rows);
+  // How many deletes a purge up to there would forget, counted no further than `limit`.
+  absl::StatusOr<int64_t> CountTombstones(const ShardAddress& address, Sequence up_to, int64_t limit);
+
+  // Notes that `reader` (a process, 1..255 bytes) would read on from `sequence` if it started again now.
+  absl::Status ReportReader(const ShardAddress& address, absl::string_view reader, Sequence sequence);
+  // The smallest sequence reported by readers that reported since; nullopt when there are none.
+  absl::StatusOr<std::optional<Sequence>> ReaderHorizon(const ShardAddress& address, absl::Time since);
+
+  // Copies about `max_bytes` more records of the collection's shards into the logs of its next placement, in one
+  // transaction that also notes how far it got: however often and by however many processes it is called, and
+  // whenever they are killed, each record is copied once and in order. FAILED_PRECONDITION when the collection is not
+  // being resharded.
+  absl::StatusOr<ReshardProgress> CopyForResharding(CollectionId collection_id, int64_t max_bytes,
+                                                    const PlacementFunction& placement);
+  // As above for every shard; and when nothing is left to copy then, the same transaction makes the next placement the
+  // placement, notes the heads of its logs as floors and sets `committed`. Writes wait for it, and those of the former
+  // epoch are refused from then on, so that none is lost.
+  absl::StatusOr<ReshardProgress> CommitResharding(CollectionId collection_id, int64_t max_bytes,
+                                                   const PlacementFunction& placement);
+  absl::StatusOr<ReshardProgress> GetReshardProgress(CollectionId collection_id);
 
   // Removes the log of a collection in state kDropping, a bounded piece a call; true when nothing is left and the
   // catalog row is gone too. FAILED_PRECONDITION when the collection is active.
@@ -191,6 +223,7 @@ class LogStore {
  private:
   class GroupCommit;
   class Reader;
+  class Resharding;
   Database* const db_;
   std::unique_ptr<GroupCommit> group_;
 };

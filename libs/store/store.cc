@@ -7,6 +7,7 @@
 #include "absl/strings/strip.h"
 #include "libs/common/status.h"
 #include "libs/store/audit_store.h"
+#include "libs/store/backup_store.h"
 #include "libs/store/collection_store.h"
 #include "libs/store/internal/database.h"
 #include "libs/store/internal/migrations.h"
@@ -26,12 +27,13 @@ namespace {
 class SqlStore final : public Store {
  public:
   SqlStore(std::unique_ptr<sql::Driver> driver, const StoreOptions& options)
-      : db_(std::move(driver), options), collections_(&db_), log_(&db_), keys_(&db_), audit_(&db_) {}
+      : db_(std::move(driver), options), collections_(&db_), log_(&db_), keys_(&db_), audit_(&db_), backups_(&db_) {}
 
   CollectionStore& collections() override { return collections_; }
   LogStore& log() override { return log_; }
   KeyStore& keys() override { return keys_; }
   AuditStore& audit() override { return audit_; }
+  BackupStore& backups() override { return backups_; }
   Engine engine() const override { return db_.engine(); }
   std::string location() const override { return db_.location(); }
 
@@ -52,6 +54,7 @@ class SqlStore final : public Store {
   LogStore log_;
   KeyStore keys_;
   AuditStore audit_;
+  BackupStore backups_;
 };
 
 absl::StatusOr<std::unique_ptr<sql::Driver>> OpenDriver(absl::string_view url, const StoreOptions& options) {

@@ -30,6 +30,7 @@ class Clock;
 namespace alcove::store {
 
 class AuditStore;
+class BackupStore;
 class CollectionStore;
 class KeyStore;
 class LogStore;
@@ -81,6 +82,7 @@ class Store {
   virtual LogStore& log() = 0;
   virtual KeyStore& keys() = 0;
   virtual AuditStore& audit() = 0;
+  virtual BackupStore& backups() = 0;
 
   virtual Engine engine() const = 0;
   // Where the data lives, without any password: fit for logs and error messages.

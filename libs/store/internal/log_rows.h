@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "libs/store/log_store.h"
 #include "libs/store/sql/connection.h"
 
@@ -26,6 +27,12 @@ struct Stream {
   int64_t id = 0;
   ShardHead head;
 };
+
+// A backup that is under way is a reader of this name, until so long after it was last heard of.
+inline constexpr char kBackupHoldPrefix[] = "backup-";
+inline constexpr absl::Duration kBackupHoldExpiry = absl::Minutes(10);
+// Whether a backup reads the stream, whose row is locked: it must not be compacted.
+absl::StatusOr<bool> IsHeld(sql::Connection& c, int64_t stream_id, int64_t now_us);
 
 // NOT_FOUND names the address. With `lock`, the row stays locked until the transaction ends.
 absl::StatusOr<Stream> FindStream(sql::Connection& c, const ShardAddress& address, bool lock);

@@ -113,6 +113,32 @@ CREATE TABLE audit_events (
 CREATE INDEX audit_events_by_tenant ON audit_events (tenant, id);
 CREATE INDEX audit_events_by_time ON audit_events (time);
 )sql"},
+    {3, "aliases, log readers and resharding", R"sql(
+CREATE TABLE collection_aliases (
+  tenant {TEXT} NOT NULL,
+  name {TEXT} NOT NULL,
+  collection_id BIGINT NOT NULL REFERENCES collections (id),
+  PRIMARY KEY (tenant, name)
+);
+CREATE INDEX collection_aliases_by_collection ON collection_aliases (collection_id);
+
+CREATE TABLE log_readers (
+  stream_id BIGINT NOT NULL,
+  reader {TEXT} NOT NULL,
+  sequence BIGINT NOT NULL,
+  seen_at BIGINT NOT NULL,
+  PRIMARY KEY (stream_id, reader)
+);
+
+CREATE TABLE log_copies (
+  collection_id BIGINT NOT NULL,
+  shard BIGINT NOT NULL,
+  copied_sequence BIGINT NOT NULL,
+  PRIMARY KEY (collection_id, shard)
+);
+
+ALTER TABLE collections ADD COLUMN floors {TEXT} NOT NULL DEFAULT '';
+)sql"},
 };
 
 std::string Checksum(absl::string_view sql) { return absl::StrFormat("%016x", Hash64(sql)); }

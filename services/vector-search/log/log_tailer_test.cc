@@ -206,7 +206,7 @@ TEST_P(LogTailerTest, ARebuildFromACompactedLogEndsInTheSameState) {
   for (int i = 0; i < 30; ++i) Put({{absl::StrCat("p", i % 5), absl::StrCat(i)}, {"churn", absl::StrCat(i)}});
   Delete("p4");
   ASSERT_THAT(log().Compact(address(), 61, 1 << 20, PointMerge(nullptr)), IsOk());
-  ASSERT_THAT(log().PurgeTombstones(address(), 61), IsOk());
+  ASSERT_THAT(log().PurgeTombstones(address(), 61, 1000), IsOk());
   LogTailer tailer(&log(), &sink_, Options());
   ASSERT_THAT(tailer.CatchUp(), IsOk());
   EXPECT_THAT(sink_.points(),
@@ -222,7 +222,7 @@ TEST_P(LogTailerTest, ASnapshotOlderThanThePurgedDeletesIsDroppedAndRebuilt) {
   Delete("a");
   Put({{"c", "1"}});
   ASSERT_THAT(log().Compact(address(), 4, 1 << 20, nullptr), IsOk());
-  ASSERT_THAT(log().PurgeTombstones(address(), 4), IsOk());
+  ASSERT_THAT(log().PurgeTombstones(address(), 4, 1000), IsOk());
   LogTailer tailer(&log(), &sink_, Options(2));
   ASSERT_THAT(tailer.CatchUp(), IsOk());
   EXPECT_EQ(sink_.resets(), 1);

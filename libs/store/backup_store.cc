@@ -1,0 +1,677 @@
+#include "libs/store/backup_store.h"
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include <unistd.h>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "libs/common/status.h"
+#include "libs/store/collection_store.h"
+#include "libs/store/internal/backup_file.h"
+#include "libs/store/internal/database.h"
+#include "libs/store/internal/log_chunk.h"
+#include "libs/store/internal/log_rows.h"
+#include "libs/store/internal/text.h"
+#include "libs/store/log_store.h"
+
+namespace alcove::store {
+namespace {
+
+using internal::BackupBlock;
+using internal::BackupInput;
+using internal::BackupOutput;
+using internal::BackupReader;
+using internal::BackupWriter;
+using internal::Position;
+using internal::Stream;
+using sql::Blob;
+using sql::Connection;
+using sql::Int;
+using sql::Row;
+using sql::Text;
+
+constexpr int64_t kPageBytes = 4 << 20;
+constexpr absl::Duration kHoldRefresh = absl::Minutes(1);
+
+// The tables beside collections and logs. `columns` are typed by one letter each: i integer, t text, b blob.
+struct Table {
+  const char* name;
+  const char* types;
+  const char* select;  // everything, in a fixed order
+  const char* insert;
+};
+constexpr Table kTables[] = {
+    {"tenants", "ttii", "SELECT id, display_name, disabled, created_at FROM tenants ORDER BY id",
+     "INSERT INTO tenants (id, display_name, disabled, created_at) VALUES ($1, $2, $3, $4)"},
+    {"api_keys", "tttbtiiii",
+     "SELECT id, tenant, name, hash, scopes, created_at, expires_at, revoked_at, last_used_at FROM api_keys ORDER BY "
+     "id",
+     "INSERT INTO api_keys (id, tenant, name, hash, scopes, created_at, expires_at, revoked_at, last_used_at) VALUES "
+     "($1, $2, $3, $4, $5, $6, $7, $8, $9)"},
+    {"audit_events", "ittttttt",
+     "SELECT time, tenant, actor, action, resource, outcome, request_id, detail FROM audit_events ORDER BY id",
+     "INSERT INTO audit_events (time, tenant, actor, action, resource, outcome, request_id, detail) VALUES ($1, $2, "
+     "$3, "
+     "$4, $5, $6, $7, $8)"},
+};
+constexpr char kAliases[] = "aliases";
+
+// A shard as of the moment of the backup.
+struct ShardState {
+  int64_t stream_id = 0;
+  ShardHead head;
+};
+
+struct BackedUp {
+  Collection row;
+  std::string floors;
+  std::vector<ShardState> shards;  // of the placement in force, ascending
+  std::vector<std::string> aliases;
+};
+
+std::string HoldName() {
+  static std::atomic<int> serial{0};
+  return absl::StrCat(internal::kBackupHoldPrefix, ::getpid(), "-", ++serial, "-", absl::ToUnixMicros(absl::Now()));
+}
+
+// What is in a backup, read block by block. The one reader behind Verify and Restore.
+class Visitor {
+ public:
+  struct Header {
+    bool whole = false;
+    absl::Time taken_at;
+  };
+  struct CollectionHeader {
+    std::string tenant, name, config, floors;
+    int64_t revision = 0, created_at = 0, epoch = 0;
+    std::vector<ShardHead> shards;
+  };
+  virtual ~Visitor() = default;
+  virtual absl::Status OnHeader(const Header&) { return absl::OkStatus(); }
+  virtual absl::Status OnCollection(const CollectionHeader&) { return absl::OkStatus(); }
+  virtual absl::Status OnRecords(int32_t shard, absl::Span<const StoredRecord> records) { return absl::OkStatus(); }
+  virtual absl::Status OnCollectionEnd() { return absl::OkStatus(); }
+  virtual absl::Status OnRow(absl::string_view table, BackupReader& values) { return absl::OkStatus(); }
+};
+
+class FileWalk {
+ public:
+  FileWalk(BackupInput& in, Visitor& visitor) : in_(in), visitor_(visitor) {}
+
+  absl::StatusOr<BackupSummary> Run(const std::function<void(const BackupProgress&)>& progress, int64_t file_bytes) {
+    ALCOVE_ASSIGN_OR_RETURN(internal::BackupBlockBytes block, in_.Next());
+    if (block.type != BackupBlock::kHeader) return in_.Damaged("the first block is no header");
+    ALCOVE_RETURN_IF_ERROR(TakeHeader(block.bytes));
+    while (true) {
+      ALCOVE_ASSIGN_OR_RETURN(block, in_.Next());
+      switch (block.type) {
+        case BackupBlock::kHeader: return in_.Damaged("a second header");
+        case BackupBlock::kCollection: ALCOVE_RETURN_IF_ERROR(TakeCollection(block.bytes)); break;
+        case BackupBlock::kRecords: ALCOVE_RETURN_IF_ERROR(TakeRecords(block.bytes)); break;
+        case BackupBlock::kCollectionEnd: ALCOVE_RETURN_IF_ERROR(TakeCollectionEnd(block.bytes)); break;
+        case BackupBlock::kRow: ALCOVE_RETURN_IF_ERROR(TakeRow(block.bytes)); break;
+        case BackupBlock::kEnd: {
+          BackupReader in(block.bytes);
+          int64_t blocks = 0, records = 0;
+          if (collection_ || !in.Number(&blocks) || !in.Number(&records) || !in.empty() || blocks != in_.blocks() - 1 ||
+              records != summary_.records) {
+            return in_.Damaged("the totals do not agree");
+          }
+          ALCOVE_RETURN_IF_ERROR(in_.ExpectEnd());
+          summary_.bytes = in_.bytes();
+          return summary_;
+        }
+      }
+      if (progress && block.type == BackupBlock::kRecords) {
+        progress({summary_.records, in_.bytes(),
+                  file_bytes > 0 ? static_cast<double>(in_.bytes()) / static_cast<double>(file_bytes) : 1});
+      }
+    }
+  }
+
+ private:
+  absl::Status TakeHeader(absl::string_view bytes) {
+    BackupReader in(bytes);
+    int64_t whole = 0, taken_at = 0;
+    if (!in.Number(&whole) || !in.Number(&taken_at) || !in.empty()) return in_.Damaged("header");
+    summary_.whole = whole != 0;
+    summary_.taken_at = internal::FromMicros(taken_at);
+    return visitor_.OnHeader({summary_.whole, summary_.taken_at});
+  }
+
+  absl::Status TakeCollection(absl::string_view bytes) {
+    if (collection_) return in_.Damaged("a collection inside another");
+    BackupReader in(bytes);
+    Visitor::CollectionHeader header;
+    absl::string_view tenant, name, config, floors;
+    int64_t shards = 0;
+    if (!in.Bytes(&tenant) || !in.Bytes(&name) || !in.Bytes(&config) || !in.Bytes(&floors) ||
+        !in.Number(&header.revision) || !in.Number(&header.created_at) || !in.Number(&header.epoch) ||
+        !in.Number(&shards) || shards < 1 || shards > 4096 || header.epoch < 1) {
+      return in_.Damaged("collection");
+    }
+    header.tenant = std::string(tenant);
+    header.name = std::string(name);
+    header.config = std::string(config);
+    header.floors = std::string(floors);
+    for (int64_t shard = 0; shard < shards; ++shard) {
+      ShardHead head;
+      head.address.shard = static_cast<int32_t>(shard);
+      if (!in.Number(&head.head_sequence) || !in.Number(&head.base_sequence) || !in.Number(&head.tombstone_floor) ||
+          head.head_sequence < 0 || head.head_sequence > internal::kMaxSequence || head.base_sequence < 0 ||
+          head.base_sequence > head.head_sequence || head.tombstone_floor < 0 ||
+          head.tombstone_floor > head.base_sequence) {
+        return in_.Damaged("shard of a collection");
+      }
+      header.shards.push_back(head);
+    }
+    if (!in.empty()) return in_.Damaged("collection");
+    last_.assign(header.shards.size(), 0);
+    records_ = 0;
+    ++summary_.collections;
+    collection_ = std::move(header);
+    return visitor_.OnCollection(*collection_);
+  }
+
+  absl::Status TakeRecords(absl::string_view bytes) {
+    if (!collection_) return in_.Damaged("records outside of a collection");
+    BackupReader in(bytes);
+    int64_t shard = 0, count = 0;
+    if (!in.Number(&shard) || shard < 0 || shard >= static_cast<int64_t>(last_.size()) || !in.Number(&count) ||
+        count < 1 || count > static_cast<int64_t>(bytes.size())) {
+      return in_.Damaged("records");
+    }
+    const ShardHead& head = collection_->shards[static_cast<size_t>(shard)];
+    Sequence& last = last_[static_cast<size_t>(shard)];
+    std::vector<StoredRecord> records;
+    for (int64_t i = 0; i < count; ++i) {
+      StoredRecord record;
+      int64_t kind = 0;
+      if (!in.Number(&record.sequence) || !in.Number(&kind) || kind < 1 || kind > 3 || !in.Bytes(&record.key) ||
+          record.key.empty() || record.key.size() > internal::kMaxKeyBytes || !in.Bytes(&record.data) ||
+          record.data.size() > internal::kMaxDataBytes) {
+        return in_.Damaged("record");
+      }
+      // Above the base there are no holes.
+      if (record.sequence <= last || record.sequence > head.head_sequence ||
+          (record.sequence > head.base_sequence && record.sequence != std::max(last, head.base_sequence) + 1)) {
+        return in_.Damaged(absl::StrCat("shard ", shard, ": sequence ", record.sequence, " follows ", last));
+      }
+      record.kind = static_cast<RecordKind>(kind);
+      last = record.sequence;
+      records.push_back(record);
+    }
+    if (!in.empty()) return in_.Damaged("records");
+    records_ += count;
+    summary_.records += count;
+    return visitor_.OnRecords(static_cast<int32_t>(shard), records);
+  }
+
+  absl::Status TakeCollectionEnd(absl::string_view bytes) {
+    BackupReader in(bytes);
+    int64_t count = 0;
+    if (!collection_ || !in.Number(&count) || !in.empty() || count != records_) {
+      return in_.Damaged("the number of a collection's records does not agree");
+    }
+    for (size_t shard = 0; shard < last_.size(); ++shard) {
+      const ShardHead& head = collection_->shards[shard];
+      if (head.head_sequence > head.base_sequence && last_[shard] != head.head_sequence) {
+        return in_.Damaged(absl::StrCat("shard ", shard, " ends at ", last_[shard], ", not ", head.head_sequence));
+      }
+    }
+    ALCOVE_RETURN_IF_ERROR(visitor_.OnCollectionEnd());
+    collection_.reset();
+    return absl::OkStatus();
+  }
+
+  absl::Status TakeRow(absl::string_view bytes) {
+    BackupReader in(bytes);
+    absl::string_view table;
+    if (collection_ || !in.Bytes(&table)) return in_.Damaged("row");
+    ++summary_.rows;
+    return visitor_.OnRow(table, in);
+  }
+
+  BackupInput& in_;
+  Visitor& visitor_;
+  BackupSummary summary_;
+  std::optional<Visitor::CollectionHeader> collection_;
+  std::vector<Sequence> last_;
+  int64_t records_ = 0;
+};
+
+absl::StatusOr<BackupSummary> Walk(const std::string& path, Visitor& visitor,
+                                   const std::function<void(const BackupProgress&)>& progress, int64_t file_bytes) {
+  ALCOVE_ASSIGN_OR_RETURN(const std::unique_ptr<BackupInput> in, BackupInput::Open(path));
+  return FileWalk(*in, visitor).Run(progress, file_bytes);
+}
+
+// Puts what it is shown into the database, out of everybody's sight (state kRestoring) until Publish.
+class Restorer final : public Visitor {
+ public:
+  Restorer(Database* db, const RestoreOptions& options) : db_(db), options_(options) {}
+
+  absl::Status OnHeader(const Header& header) override {
+    whole_ = header.whole;
+    if (whole_ && !(options_.as_name.empty() && options_.as_tenant.empty())) {
+      return absl::InvalidArgumentError("a backup of the whole store cannot be restored under another name");
+    }
+    return db_->Write([this](Connection& c) -> absl::Status {
+      if (!whole_) return absl::OkStatus();
+      for (const char* statement :
+           {"SELECT 1 FROM collections WHERE state = 1 LIMIT 1", "SELECT 1 FROM tenants LIMIT 1"}) {
+        bool found = false;
+        ALCOVE_RETURN_IF_ERROR(c.Query(statement, {}, [&](const Row&) {
+          found = true;
+          return absl::OkStatus();
+        }));
+        if (found) {
+          return absl::FailedPreconditionError(
+              absl::StrCat(db_->location(), " is not empty: a whole store is restored into a new one only"));
+        }
+      }
+      return absl::OkStatus();
+    });
+  }
+
+  absl::Status OnCollection(const CollectionHeader& given) override {
+    header_ = given;
+    if (!options_.as_tenant.empty()) header_.tenant = options_.as_tenant;
+    if (!options_.as_name.empty()) header_.name = options_.as_name;
+    ALCOVE_RETURN_IF_ERROR(internal::CheckName("tenant", header_.tenant));
+    ALCOVE_RETURN_IF_ERROR(internal::CheckName("name", header_.name));
+    return db_->Write([this](Connection& c) -> absl::Status {
+      ALCOVE_RETURN_IF_ERROR(CheckNameFree(c, header_.tenant, header_.name));
+      // What a restore that was cut short left behind.
+      ALCOVE_RETURN_IF_ERROR(c.Execute("UPDATE collections SET state = 2 WHERE tenant = $1 AND name = $2 AND state = 3",
+                                       {Text(header_.tenant), Text(header_.name)})
+                                 .status());
+      streams_.clear();
+      id_ = 0;
+      ALCOVE_RETURN_IF_ERROR(
+          c.Query("INSERT INTO collections (tenant, name, config, config_revision, shard_count, epoch, "
+                  "next_shard_count, next_epoch, state, created_at, floors) VALUES ($1, $2, $3, $4, $5, $6, 0, 0, 3, "
+                  "$7, $8) RETURNING id",
+                  {Text(header_.tenant), Text(header_.name), Blob(header_.config), Int(header_.revision),
+                   Int(static_cast<int64_t>(header_.shards.size())), Int(header_.epoch), Int(header_.created_at),
+                   Text(header_.floors)},
+                  [&](const Row& row) {
+                    id_ = row.Int(0);
+                    return absl::OkStatus();
+                  }));
+      for (const ShardHead& head : header_.shards) {
+        ALCOVE_RETURN_IF_ERROR(
+            c.Query("INSERT INTO log_streams (collection_id, epoch, shard, head_sequence, base_sequence, "
+                    "tombstone_floor) VALUES ($1, $2, $3, $4, $5, $6) RETURNING stream_id",
+                    {Int(id_), Int(header_.epoch), Int(head.address.shard), Int(head.head_sequence),
+                     Int(head.base_sequence), Int(head.tombstone_floor)},
+                    [&](const Row& row) {
+                      streams_.push_back(row.Int(0));
+                      return absl::OkStatus();
+                    }));
+      }
+      return absl::OkStatus();
+    });
+  }
+
+  absl::Status OnRecords(int32_t shard, absl::Span<const StoredRecord> records) override {
+    const int64_t stream = streams_[static_cast<size_t>(shard)];
+    const Sequence base = header_.shards[static_cast<size_t>(shard)].base_sequence;
+    return db_->Write([&](Connection& c) -> absl::Status {
+      std::vector<LogRecord> tail;
+      Sequence last = base;
+      for (const StoredRecord& record : records) {
+        const LogRecord plain{record.kind, record.key, record.data};
+        if (record.sequence > base) {
+          if (tail.empty()) last = record.sequence - 1;
+          tail.push_back(plain);
+          continue;
+        }
+        ALCOVE_RETURN_IF_ERROR(
+            c.Execute("INSERT INTO log_base (position, stream_id, record_key, kind, size, checksum, data) VALUES ($1, "
+                      "$2, $3, $4, $5, $6, $7)",
+                      {Int(Position(stream, record.sequence)), Int(stream), Blob(record.key),
+                       Int(static_cast<int64_t>(record.kind)),
+                       Int(static_cast<int64_t>(record.key.size() + record.data.size())),
+                       Int(internal::RecordChecksum(plain)), Blob(record.data)})
+                .status());
+      }
+      if (tail.empty()) return absl::OkStatus();
+      for (const internal::Chunk& chunk : internal::EncodeChunks(tail)) {
+        last += chunk.count;
+        ALCOVE_RETURN_IF_ERROR(
+            c.Execute("INSERT INTO log_tail (position, size, chunk) VALUES ($1, $2, $3)",
+                      {Int(Position(stream, last)), Int(static_cast<int64_t>(chunk.bytes.size())), Blob(chunk.bytes)})
+                .status());
+      }
+      return absl::OkStatus();
+    });
+  }
+
+  absl::Status OnCollectionEnd() override {
+    restored_.push_back({id_, header_.tenant, header_.name});
+    return absl::OkStatus();
+  }
+
+  absl::Status OnRow(absl::string_view table, BackupReader& values) override {
+    rows_.emplace_back(std::string(table), std::vector<StoredValue>());
+    const char* types = TypesOf(table);
+    if (types == nullptr) return absl::DataLossError(absl::StrCat("unknown table \"", table, "\""));
+    for (const char* type = types; *type != 0; ++type) {
+      StoredValue value;
+      absl::string_view bytes;
+      if (*type == 'i' ? !values.Number(&value.number) : !values.Bytes(&bytes)) {
+        return absl::DataLossError(absl::StrCat("a row of ", table, " does not fit"));
+      }
+      value.bytes = std::string(bytes);
+      rows_.back().second.push_back(std::move(value));
+    }
+    return values.empty() ? absl::OkStatus() : absl::DataLossError(absl::StrCat("a row of ", table, " is too long"));
+  }
+
+  // Everything appears in one transaction.
+  absl::Status Publish() {
+    return db_->Write([this](Connection& c) -> absl::Status {
+      ALCOVE_RETURN_IF_ERROR(c.Execute("UPDATE counters SET value = value + 1", {}).status());
+      for (const Restored& one : restored_) {
+        ALCOVE_RETURN_IF_ERROR(CheckNameFree(c, one.tenant, one.name));
+        ALCOVE_RETURN_IF_ERROR(
+            c.Execute("UPDATE collections SET state = 1 WHERE id = $1 AND state = 3", {Int(one.id)}).status());
+      }
+      for (const auto& [table, values] : rows_) {
+        if (table == kAliases) {
+          ALCOVE_RETURN_IF_ERROR(
+              c.Execute("INSERT INTO collection_aliases (tenant, name, collection_id) SELECT $1, $2, id FROM "
+                        "collections WHERE tenant = $3 AND name = $4 AND state = 1",
+                        {Text(values[0].bytes), Text(values[1].bytes), Text(values[0].bytes), Text(values[2].bytes)})
+                  .status());
+          continue;
+        }
+        for (const Table& known : kTables) {
+          if (table != known.name) continue;
+          std::vector<sql::Value> args;
+          for (size_t i = 0; i < values.size(); ++i) {
+            switch (known.types[i]) {
+              case 'i': args.push_back(Int(values[i].number)); break;
+              case 't': args.push_back(Text(values[i].bytes)); break;
+              default: args.push_back(Blob(values[i].bytes));
+            }
+          }
+          ALCOVE_RETURN_IF_ERROR(c.Execute(known.insert, absl::MakeConstSpan(args)).status());
+        }
+      }
+      return absl::OkStatus();
+    });
+  }
+
+  // Leaves what was copied to be removed.
+  void Abandon() {
+    db_->Write([this](Connection& c) -> absl::Status {
+         std::vector<Restored> all = restored_;
+         if (id_ != 0) all.push_back({id_, "", ""});
+         for (const Restored& one : all) {
+           ALCOVE_RETURN_IF_ERROR(
+               c.Execute("UPDATE collections SET state = 2 WHERE id = $1 AND state = 3", {Int(one.id)}).status());
+         }
+         return c.Execute("UPDATE counters SET value = value + 1 WHERE name = 'catalog'", {}).status();
+       })
+        .IgnoreError();
+  }
+
+ private:
+  struct StoredValue {
+    int64_t number = 0;
+    std::string bytes;
+  };
+  struct Restored {
+    CollectionId id = 0;
+    std::string tenant, name;
+  };
+
+  static const char* TypesOf(absl::string_view table) {
+    if (table == kAliases) return "ttt";
+    for (const Table& known : kTables) {
+      if (table == known.name) return known.types;
+    }
+    return nullptr;
+  }
+
+  static absl::Status CheckNameFree(Connection& c, absl::string_view tenant, absl::string_view name) {
+    bool taken = false;
+    const auto take = [&](const Row&) {
+      taken = true;
+      return absl::OkStatus();
+    };
+    ALCOVE_RETURN_IF_ERROR(c.Query("SELECT 1 FROM collections WHERE tenant = $1 AND name = $2 AND state = 1",
+                                   {Text(tenant), Text(name)}, take));
+    if (taken) return AlreadyExists("collection", name);
+    ALCOVE_RETURN_IF_ERROR(
+        c.Query("SELECT 1 FROM collection_aliases WHERE tenant = $1 AND name = $2", {Text(tenant), Text(name)}, take));
+    return taken ? AlreadyExists("alias", name) : absl::OkStatus();
+  }
+
+  Database* const db_;
+  const RestoreOptions& options_;
+  bool whole_ = false;
+  CollectionHeader header_;
+  CollectionId id_ = 0;
+  std::vector<int64_t> streams_;  // [shard]
+  std::vector<Restored> restored_;
+  std::vector<std::pair<std::string, std::vector<StoredValue>>> rows_;
+};
+
+}  // namespace
+
+absl::StatusOr<BackupSummary> BackupStore::Write(const std::string& path, const BackupOptions& options) {
+  const std::string hold = HoldName();
+  std::vector<BackedUp> collections;
+  const absl::Time taken_at = db_->clock().Now();
+  // One moment for all logs: their rows are locked while the heads are read.
+  ALCOVE_RETURN_IF_ERROR(db_->Write([&](Connection& c) -> absl::Status {
+    collections.clear();
+    const auto take = [&](const Row& row) {
+      BackedUp& one = collections.emplace_back();
+      one.row.id = row.Int(0);
+      one.row.tenant = row.Text(1);
+      one.row.name = row.Text(2);
+      one.row.config = row.Blob(3);
+      one.row.config_revision = row.Int(4);
+      one.row.placement = {static_cast<int32_t>(row.Int(5)), row.Int(6)};
+      one.row.created_at = internal::FromMicros(row.Int(7));
+      one.floors = row.Text(8);
+      return absl::OkStatus();
+    };
+    static constexpr char kAll[] =
+        "SELECT id, tenant, name, config, config_revision, shard_count, epoch, created_at, floors FROM collections "
+        "WHERE state = 1 ORDER BY id {FOR SHARE}";
+    static constexpr char kOne[] =
+        "SELECT id, tenant, name, config, config_revision, shard_count, epoch, created_at, floors FROM collections "
+        "WHERE tenant = $1 AND name = $2 AND state = 1 {FOR SHARE}";
+    if (options.collection) {
+      const auto& [tenant, name] = *options.collection;
+      ALCOVE_RETURN_IF_ERROR(c.Query(kOne, {Text(tenant), Text(name)}, take));
+      if (collections.empty()) return NotFound("collection", name);
+    } else {
+      ALCOVE_RETURN_IF_ERROR(c.Query(kAll, {}, take));
+    }
+    for (BackedUp& one : collections) {
+      for (int32_t shard = 0; shard < one.row.placement.shard_count; ++shard) {
+        ALCOVE_ASSIGN_OR_RETURN(const Stream stream,
+                                internal::FindStream(c, {one.row.id, one.row.placement.epoch, shard}, /*lock=*/true));
+        one.shards.push_back({stream.id, stream.head});
+        ALCOVE_RETURN_IF_ERROR(
+            c.Execute("INSERT INTO log_readers (stream_id, reader, sequence, seen_at) VALUES ($1, $2, $3, $4)",
+                      {Int(stream.id), Text(hold), Int(stream.head.head_sequence), Int(db_->NowMicros())})
+                .status());
+      }
+      if (options.collection) continue;
+      ALCOVE_RETURN_IF_ERROR(c.Query("SELECT name FROM collection_aliases WHERE collection_id = $1 ORDER BY name",
+                                     {Int(one.row.id)}, [&](const Row& row) {
+                                       one.aliases.push_back(row.Text(0));
+                                       return absl::OkStatus();
+                                     }));
+    }
+    return absl::OkStatus();
+  }));
+  absl::StatusOr<BackupSummary> result = [&]() -> absl::StatusOr<BackupSummary> {
+    ALCOVE_ASSIGN_OR_RETURN(const std::unique_ptr<BackupOutput> out, BackupOutput::Create(path));
+    BackupSummary summary;
+    summary.whole = !options.collection.has_value();
+    summary.taken_at = taken_at;
+    Sequence total = 1;
+    for (const BackedUp& one : collections) {
+      for (const ShardState& shard : one.shards) total += shard.head.head_sequence;
+    }
+    Sequence passed = 0;
+    BackupWriter header;
+    header.Number(summary.whole ? 1 : 0);
+    header.Number(internal::ToMicros(taken_at));
+    ALCOVE_RETURN_IF_ERROR(out->Block(BackupBlock::kHeader, header.out()));
+
+    absl::Time refreshed = db_->clock().Now();
+    const auto refresh = [&]() -> absl::Status {
+      if (db_->clock().Now() - refreshed < kHoldRefresh) return absl::OkStatus();
+      refreshed = db_->clock().Now();
+      return db_->Write([&](Connection& c) {
+        return c.Execute("UPDATE log_readers SET seen_at = $1 WHERE reader = $2", {Int(db_->NowMicros()), Text(hold)})
+            .status();
+      });
+    };
+    LogStore log(db_);
+    for (const BackedUp& one : collections) {
+      BackupWriter about;
+      about.Bytes(one.row.tenant);
+      about.Bytes(one.row.name);
+      about.Bytes(one.row.config);
+      about.Bytes(one.floors);
+      about.Number(one.row.config_revision);
+      about.Number(internal::ToMicros(one.row.created_at));
+      about.Number(one.row.placement.epoch);
+      about.Number(static_cast<int64_t>(one.shards.size()));
+      for (const ShardState& shard : one.shards) {
+        about.Number(shard.head.head_sequence);
+        about.Number(shard.head.base_sequence);
+        about.Number(shard.head.tombstone_floor);
+      }
+      ALCOVE_RETURN_IF_ERROR(out->Block(BackupBlock::kCollection, about.out()));
+      ++summary.collections;
+      int64_t records = 0;
+      for (const ShardState& shard : one.shards) {
+        ReadPosition position{0, shard.head.tombstone_floor};
+        while (position.after_sequence < shard.head.head_sequence) {
+          absl::StatusOr<LogPage> page = log.ReadFrom(shard.head.address, position, kPageBytes);
+          if (absl::IsNotFound(page.status())) {
+            return absl::AbortedError(
+                absl::StrCat("collection \"", one.row.name, "\" was dropped or resharded while it was backed up"));
+          }
+          if (!page.ok()) return page.status();
+          // Held off while the hold is fresh, so this process must have been stopped for long.
+          if (page->head().base_sequence != shard.head.base_sequence) {
+            return absl::AbortedError(
+                absl::StrCat("the log of ", ToString(shard.head.address), " was compacted while it was backed up"));
+          }
+          BackupWriter block;
+          int64_t count = 0;
+          for (const StoredRecord& record : page->records()) {
+            if (record.sequence > shard.head.head_sequence) break;
+            ++count;
+          }
+          block.Number(shard.head.address.shard);
+          block.Number(count);
+          for (int64_t i = 0; i < count; ++i) {
+            const StoredRecord& record = page->records()[static_cast<size_t>(i)];
+            block.Number(record.sequence);
+            block.Number(static_cast<int64_t>(record.kind));
+            block.Bytes(record.key);
+            block.Bytes(record.data);
+            position.after_sequence = record.sequence;
+          }
+          if (count > 0) ALCOVE_RETURN_IF_ERROR(out->Block(BackupBlock::kRecords, block.out()));
+          records += count;
+          summary.records += count;
+          if (page->at_end() || count < static_cast<int64_t>(page->records().size())) {
+            position.after_sequence = shard.head.head_sequence;
+          }
+          if (options.progress) {
+            options.progress({summary.records, out->bytes(),
+                              static_cast<double>(passed + position.after_sequence) / static_cast<double>(total)});
+          }
+          ALCOVE_RETURN_IF_ERROR(refresh());
+        }
+        passed += shard.head.head_sequence;
+      }
+      BackupWriter end;
+      end.Number(records);
+      ALCOVE_RETURN_IF_ERROR(out->Block(BackupBlock::kCollectionEnd, end.out()));
+    }
+    if (summary.whole) {
+      for (const BackedUp& one : collections) {
+        for (const std::string& alias : one.aliases) {
+          BackupWriter row;
+          row.Bytes(kAliases);
+          row.Bytes(one.row.tenant);
+          row.Bytes(alias);
+          row.Bytes(one.row.name);
+          ALCOVE_RETURN_IF_ERROR(out->Block(BackupBlock::kRow, row.out()));
+          ++summary.rows;
+        }
+      }
+      // Small: read at once, written afterwards.
+      std::vector<std::string> rows;
+      ALCOVE_RETURN_IF_ERROR(db_->Read([&](Connection& c) -> absl::Status {
+        rows.clear();
+        for (const Table& table : kTables) {
+          ALCOVE_RETURN_IF_ERROR(c.Query(table.select, {}, [&](const Row& row) {
+            BackupWriter values;
+            values.Bytes(table.name);
+            for (int i = 0; table.types[i] != 0; ++i) {
+              switch (table.types[i]) {
+                case 'i': values.Number(row.Int(i)); break;
+                case 't': values.Bytes(row.Text(i)); break;
+                default: values.Bytes(row.Blob(i));
+              }
+            }
+            rows.push_back(std::move(values.out()));
+            return absl::OkStatus();
+          }));
+        }
+        return absl::OkStatus();
+      }));
+      for (const std::string& row : rows) ALCOVE_RETURN_IF_ERROR(out->Block(BackupBlock::kRow, row));
+      summary.rows += static_cast<int64_t>(rows.size());
+    }
+    BackupWriter end;
+    end.Number(out->blocks());
+    end.Number(summary.records);
+    ALCOVE_RETURN_IF_ERROR(out->Block(BackupBlock::kEnd, end.out()));
+    ALCOVE_RETURN_IF_ERROR(out->Commit());
+    summary.bytes = out->bytes();
+    return summary;
+  }();
+  db_->Write(
+         [&](Connection& c) { return c.Execute("DELETE FROM log_readers WHERE reader = $1", {Text(hold)}).status(); })
+      .IgnoreError();  // it expires by itself, too
+  return result;
+}
+
+absl::StatusOr<BackupSummary> BackupStore::Verify(const std::string& path) {
+  Visitor nothing;
+  return Walk(path, nothing, nullptr, 0);
+}
+
+absl::StatusOr<BackupSummary> BackupStore::Restore(const std::string& path, const RestoreOptions& options) {
+  ALCOVE_ASSIGN_OR_RETURN(const BackupSummary whole, Verify(path));
+  Restorer restorer(db_, options);
+  absl::StatusOr<BackupSummary> summary = Walk(path, restorer, options.progress, whole.bytes);
+  if (summary.ok()) {
+    if (absl::Status status = restorer.Publish(); !status.ok()) summary = std::move(status);
+  }
+  if (!summary.ok()) restorer.Abandon();
+  return summary;
+}
+
+}  // namespace alcove::store
