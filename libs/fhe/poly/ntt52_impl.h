@@ -56,6 +56,15 @@ struct Ntt52 {
   KERNEL_INLINE static Twiddle Broadcast(const uint64_t* w, const uint64_t* wq, size_t i) {
     return {V::Set1(w[i]), V::Set1(wq[i])};
   }
+  // The twiddles of kLevels levels below node `at` of the tree, level by level.
+  template <int kLevels, int kIndex = 0>
+  KERNEL_INLINE static void LoadTwiddles(const uint64_t* w, const uint64_t* wq, size_t at, Twiddle* out) {
+    if constexpr (kIndex + 1 < (1 << kLevels)) {
+      constexpr int kDepth = 31 - __builtin_clz(kIndex + 1);
+      out[kIndex] = Broadcast(w, wq, (at << kDepth) + static_cast<size_t>(kIndex + 1 - (1 << kDepth)));
+      LoadTwiddles<kLevels, kIndex + 1>(w, wq, at, out);
+    }
+  }
   KERNEL_INLINE static T Product(T acc, T y, Twiddle w, const Constants& c) {
     const T estimate = V::MaddHi(c.zero, y, w.wq);
     return V::MaddLo(V::MaddLo(acc, y, w.w), estimate, c.minus_q);
@@ -129,13 +138,7 @@ struct Ntt52 {
     for (size_t i = 0; i < size_t{1} << kLevel; ++i) {
       Twiddle w[7];
       const size_t at = (size_t{1} << kLevel) + i;
-#pragma GCC unroll 3
-      for (int l = 0; l < kLevels; ++l) {
-#pragma GCC unroll 4
-        for (int g = 0; g < (1 << l); ++g) {
-          w[(1 << l) - 1 + g] = Broadcast(t.root, t.root_quotient, (at << l) + static_cast<size_t>(g));
-        }
-      }
+      LoadTwiddles<kLevels>(t.root, t.root_quotient, at, w);
       uint64_t* group = a + i * (kStep << kLevels);
       for (size_t j = 0; j < kStep; j += L) ForwardStep<kLevel, kLevels>(group + j, kStep, w, c, offset);
     }
@@ -209,13 +212,7 @@ struct Ntt52 {
     constexpr size_t kGroups = size_t{1} << (kLog - kLevel - kLevels);
     for (size_t i = 0; i < kGroups; ++i) {
       Twiddle w[7];
-#pragma GCC unroll 3
-      for (int l = 0; l < kLevels; ++l) {
-#pragma GCC unroll 4
-        for (int g = 0; g < (1 << l); ++g) {
-          w[(1 << l) - 1 + g] = Broadcast(t.inverse, t.inverse_quotient, ((kGroups + i) << l) + static_cast<size_t>(g));
-        }
-      }
+      LoadTwiddles<kLevels>(t.inverse, t.inverse_quotient, kGroups + i, w);
       uint64_t* group = a + i * kStep * kCount;
       for (size_t j = 0; j < kStep; j += L) {
         T x[kCount];
@@ -233,13 +230,7 @@ struct Ntt52 {
     constexpr size_t kStep = size_t{1} << kLevel;
     constexpr int kCount = 1 << kLevels;
     Twiddle w[7];
-#pragma GCC unroll 3
-    for (int l = 0; l < kLevels; ++l) {
-#pragma GCC unroll 4
-      for (int g = 0; g < (1 << l); ++g) {
-        w[(1 << l) - 1 + g] = Broadcast(t.inverse, t.inverse_quotient, static_cast<size_t>((1 << l) + g));
-      }
-    }
+    LoadTwiddles<kLevels>(t.inverse, t.inverse_quotient, 1, w);
     const Twiddle scale = Broadcast(&t.scale, &t.scale_quotient, 0);
     const Twiddle scaled_root = Broadcast(&t.scaled_root, &t.scaled_root_quotient, 0);
     for (size_t j = 0; j < kStep; j += L) {

@@ -3,25 +3,10 @@
 #include <algorithm>
 
 #include <absl/strings/str_cat.h>
-#include <sys/mman.h>
 
 #include "libs/fhe/fault.h"
 
 namespace alcove::fhe {
-namespace {
-
-// Aligned to a large page, and asking for them: the scan is bound by memory, and every small page costs a walk.
-uint64_t* LargePageWords(size_t count) {
-  constexpr size_t kLargePage = size_t{2} << 20;
-  const size_t bytes = (count * sizeof(uint64_t) + 4095) / 4096 * 4096;
-  void* memory = nullptr;
-  if (posix_memalign(&memory, bytes >= kLargePage ? kLargePage : 4096, bytes) != 0) return nullptr;
-  madvise(memory, bytes, MADV_HUGEPAGE);  // a wish; failing changes nothing
-  return static_cast<uint64_t*>(memory);
-}
-
-}  // namespace
-
 absl::StatusOr<Block> Block::Encode(const Context& context, const Layout& layout, absl::Span<const int8_t> values,
                                     size_t rows) {
   if (context.data_rows() != 1 || context.modulus(0).bits() > 50) {
@@ -37,8 +22,9 @@ absl::StatusOr<Block> Block::Encode(const Context& context, const Layout& layout
   Block out;
   out.layout_ = layout;
   out.rows_ = rows;
-  out.words_.reset(LargePageWords(n * layout.polynomials()));
-  if (out.words_ == nullptr) return absl::ResourceExhaustedError("no memory for a block of the encoded collection");
+  out.words_ = LargeWords(n * layout.polynomials());
+  if (out.words_.data() == nullptr)
+    return absl::ResourceExhaustedError("no memory for a block of the encoded collection");
 
   const uint64_t q = context.modulus(0).value();
   const size_t width = size_t{1} << layout.levels();
@@ -66,7 +52,7 @@ absl::StatusOr<Block> Block::Encode(const Context& context, const Layout& layout
       context.ntt(0).Forward(coefficients[i].data());
       for (size_t tile = 0; tile < n / kTile; ++tile) {
         std::copy_n(coefficients[i].data() + tile * kTile, kTile,
-                    out.words_.get() + (tile * layout.polynomials() + first + i) * kTile);
+                    out.words_.data() + (tile * layout.polynomials() + first + i) * kTile);
       }
     }
   }

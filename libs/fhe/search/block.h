@@ -2,13 +2,11 @@
 // (search/layout.h says which number goes where), stored as transform values, tile by tile.
 #pragma once
 
-#include <cstdlib>
-#include <memory>
-
 #include <absl/status/statusor.h>
 #include <absl/types/span.h>
 
 #include "libs/fhe/bfv/context.h"
+#include "libs/fhe/search/large_words.h"
 #include "libs/fhe/search/layout.h"
 #include "libs/fhe/search/mac.h"
 
@@ -32,15 +30,12 @@ class Block {
   size_t rows() const { return rows_; }
   size_t MemoryBytes() const { return layout_.degree() * layout_.polynomials() * sizeof(uint64_t); }
   // kTile positions of every polynomial.
-  const uint64_t* Tile(size_t tile) const { return words_.get() + tile * layout_.polynomials() * kTile; }
+  const uint64_t* Tile(size_t tile) const { return words_.data() + tile * layout_.polynomials() * kTile; }
 
  private:
-  struct Free {
-    void operator()(uint64_t* p) const { std::free(p); }
-  };
   Layout layout_;
   size_t rows_ = 0;
-  std::unique_ptr<uint64_t[], Free> words_;
+  LargeWords words_;
 };
 
 }  // namespace alcove::fhe

@@ -1,6 +1,7 @@
 #include "libs/fhe/search/score.h"
 
 #include <algorithm>
+#include <new>
 
 namespace alcove::fhe {
 namespace {
@@ -23,12 +24,14 @@ MacModulus MakeModulus(const Modulus& q) {
 
 ScoringQuery::ScoringQuery(const Context& context, absl::Span<const EvalCiphertext> expanded)
     : polynomials_(expanded.size()), words_(context.degree() * 2 * expanded.size()) {
+  if (words_.data() == nullptr) throw std::bad_alloc();
   for (size_t d = 0; d < polynomials_; ++d) Place(context.degree(), d, expanded[d].c0.Row(0), expanded[d].c1.Row(0));
 }
 
 ScoringQuery::ScoringQuery(const Context& context, const CoeffCiphertext& query, const ExpansionKeys& keys,
                            const Layout& layout)
     : polynomials_(layout.polynomials()), words_(context.degree() * 2 * layout.polynomials()) {
+  if (words_.data() == nullptr) throw std::bad_alloc();
   ExpandTo(context, query, keys, polynomials_,
            [&](size_t index, const uint64_t* c0, const uint64_t* c1) { Place(context.degree(), index, c0, c1); });
 }

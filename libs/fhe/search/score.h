@@ -27,7 +27,7 @@ class ScoringQuery {
  private:
   void Place(size_t degree, size_t index, const uint64_t* c0, const uint64_t* c1);
   size_t polynomials_;
-  Words words_;
+  LargeWords words_;
 };
 
 // One pass of several queries over several blocks, in pieces that may run on different threads: call Run for disjoint
