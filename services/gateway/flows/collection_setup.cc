@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "libs/common/status.h"
+#include "services/gateway/flows/documents.h"
 
 namespace alcove::gateway {
 
@@ -32,6 +33,9 @@ asio::awaitable<absl::Status> CompleteCollection(FlowEnv& env, const RequestCont
                                                    model->name(), ", whose vectors have ", model->dimension()));
   }
   if (config.metric() == vector::METRIC_UNSPECIFIED) config.set_metric(vector::METRIC_COSINE);
+  if (collection.sparse().empty() && !request.no_text_index() && !collection.vectors().contains(kTextIndexField)) {
+    (*collection.mutable_sparse())[kTextIndexField].set_text_field(kTextField);
+  }
   co_return absl::OkStatus();
 }
 

@@ -17,14 +17,18 @@ void SplitPayload(google::protobuf::Struct payload, std::string* text, google::p
   *metadata = std::move(payload);
 }
 
+void FillHit(vector::ScoredPoint& point, v1::DocumentHit* hit) {
+  hit->set_id(std::move(*point.mutable_id()));
+  hit->set_score(point.score());
+  for (vector::Highlight& highlight : *point.mutable_highlights()) {
+    if (highlight.field() == kTextField) hit->mutable_highlights()->Swap(highlight.mutable_fragments());
+  }
+  SplitPayload(std::move(*point.mutable_payload()), hit->mutable_text(), hit->mutable_metadata());
+}
+
 void FillHits(vector::SearchPointsResponse& found, google::protobuf::RepeatedPtrField<v1::DocumentHit>* hits) {
   hits->Reserve(found.points_size());
-  for (vector::ScoredPoint& point : *found.mutable_points()) {
-    v1::DocumentHit* hit = hits->Add();
-    hit->set_id(std::move(*point.mutable_id()));
-    hit->set_score(point.score());
-    SplitPayload(std::move(*point.mutable_payload()), hit->mutable_text(), hit->mutable_metadata());
-  }
+  for (vector::ScoredPoint& point : *found.mutable_points()) FillHit(point, hits->Add());
 }
 
 void StageTimer::End(std::string_view stage, google::protobuf::RepeatedPtrField<v1::StageTiming>* timings) {

@@ -11,6 +11,7 @@
 namespace alcove::gateway {
 
 inline constexpr char kTextField[] = "text";
+inline constexpr char kTextIndexField[] = "text";  // the sparse field over it, where a collection gets one of itself
 inline constexpr int kMaxDocuments = 1000;
 inline constexpr size_t kMaxTextBytes = 256 * 1024;
 inline constexpr size_t kMaxQueryBytes = 32 * 1024;
@@ -21,7 +22,8 @@ inline constexpr size_t kMaxUpsertBytes = 64u << 20;
 asio::awaitable<absl::StatusOr<v1::UpsertDocumentsResponse>> UpsertDocuments(FlowEnv& env, const RequestContext& ctx,
                                                                              const v1::UpsertDocumentsRequest& request);
 
-// retrieve: cached answer → embed the query (cached) → search → cache the answer.
+// retrieve: cached answer → embed the query (cached), unless it is searched by words only → search → cache the answer.
+// FAILED_PRECONDITION for a search by words in a collection without a text index.
 asio::awaitable<absl::StatusOr<v1::SearchResponse>> SearchDocuments(FlowEnv& env, const RequestContext& ctx,
                                                                     const v1::SearchRequest& request);
 
@@ -34,6 +36,8 @@ asio::awaitable<absl::StatusOr<v1::DeleteDocumentResponse>> DeleteDocument(FlowE
 
 // The document of a stored payload: its text, and everything else as metadata.
 void SplitPayload(google::protobuf::Struct payload, std::string* text, google::protobuf::Struct* metadata);
+// One hit; a highlight of the text field becomes the hit's.
+void FillHit(alcove::vector::v1::ScoredPoint& point, v1::DocumentHit* hit);
 // Hits of found points.
 void FillHits(alcove::vector::v1::SearchPointsResponse& found,
               google::protobuf::RepeatedPtrField<v1::DocumentHit>* hits);

@@ -57,12 +57,15 @@ class FlowsTest : public ::testing::Test {
         });
     backends_.On<vector::GetCollectionRequest, vector::GetCollectionResponse>(
         methods::kGetCollection,
-        [](const RequestContext&,
-           const vector::GetCollectionRequest& request) -> absl::StatusOr<vector::GetCollectionResponse> {
+        [this](const RequestContext&,
+               const vector::GetCollectionRequest& request) -> absl::StatusOr<vector::GetCollectionResponse> {
           if (request.name() != "docs" && request.name() != "vectors") return NotFound("collection", request.name());
           vector::GetCollectionResponse reply;
           reply.mutable_collection()->set_name(request.name());
           if (request.name() == "docs") reply.mutable_collection()->set_embedding_model("mini");
+          if (request.name() == "docs" && text_index_) {
+            (*reply.mutable_collection()->mutable_sparse())["words"].set_text_field("text");
+          }
           return reply;
         });
     backends_.On<vector::UpsertPointsRequest, vector::UpsertPointsResponse>(
@@ -158,6 +161,7 @@ class FlowsTest : public ::testing::Test {
   RequestContext ctx_;
   vector::UpsertPointsRequest stored_;
   vector::SearchPointsRequest searched_;
+  bool text_index_ = true;
   absl::Status search_error_;
   uint32_t answered_ = 2;
   std::map<std::string, std::string> cached_;
@@ -279,6 +283,99 @@ TEST_F(FlowsTest, AFailedSearchGivesTheLeadBack) {
   search_error_ = absl::UnavailableError("shards are away");
   EXPECT_EQ(Search().status().message(), "shards are away");
   EXPECT_EQ(backends_.Count(methods::kCacheRelease), 1);
+}
+
+TEST_F(FlowsTest, ASearchByWordsNeedsNoModelAndAHybridOneAsksForBoth) {
+  v1::SearchRequest request;
+  request.set_collection("docs");
+  request.set_query("some words");
+  request.set_mode(v1::SEARCH_MODE_TEXT);
+  request.mutable_highlight()->set_fragments(2);
+  ASSERT_TRUE(Await(io_, SearchDocuments(env_, ctx_, request)).ok());
+  EXPECT_EQ(backends_.Count(methods::kEmbed), 0);
+  EXPECT_EQ(searched_.text(), "some words");
+  EXPECT_EQ(searched_.vector_name(), "words");
+  EXPECT_EQ(searched_.highlight().fragments(), 2u);
+
+  request.set_mode(v1::SEARCH_MODE_HYBRID);
+  request.mutable_hybrid()->set_text_weight(3);
+  request.mutable_hybrid()->set_candidates(70);
+  request.mutable_hybrid()->mutable_fusion()->set_method(vector::FUSION_METHOD_WEIGHTED);
+  request.mutable_params()->set_ef(99);
+  request.mutable_group_by()->set_field("kind");
+  ASSERT_TRUE(Await(io_, SearchDocuments(env_, ctx_, request)).ok());
+  EXPECT_EQ(backends_.Count(methods::kEmbed), 1);
+  ASSERT_EQ(searched_.prefetch_size(), 2);
+  EXPECT_THAT(searched_.prefetch(0).vector(), ElementsAre(10, 1));
+  EXPECT_EQ(searched_.prefetch(0).params().ef(), 99u);
+  EXPECT_FALSE(searched_.prefetch(0).has_weight());
+  EXPECT_EQ(searched_.prefetch(1).text(), "some words");
+  EXPECT_EQ(searched_.prefetch(1).weight(), 3);
+  EXPECT_EQ(searched_.prefetch(1).limit(), 70u);
+  EXPECT_EQ(searched_.fusion().method(), vector::FUSION_METHOD_WEIGHTED);
+  EXPECT_EQ(searched_.group_by().field(), "kind");
+  EXPECT_FALSE(searched_.has_params());
+
+  const auto refused = [&](auto change) {
+    v1::SearchRequest wrong;
+    wrong.set_collection("docs");
+    wrong.set_query("x");
+    change(wrong);
+    return std::string(Await(io_, SearchDocuments(env_, ctx_, wrong)).status().message());
+  };
+  EXPECT_THAT(refused([](auto& r) { r.mutable_hybrid(); }), HasSubstr("mode hybrid"));
+  EXPECT_THAT(refused([](auto& r) { r.mutable_highlight(); }), HasSubstr("mode text or hybrid"));
+  EXPECT_THAT(refused([](auto& r) {
+                r.set_mode(v1::SEARCH_MODE_HYBRID);
+                r.mutable_hybrid()->set_dense_weight(0);
+              }),
+              HasSubstr("dense_weight"));
+  text_index_ = false;
+  env_.collections.Forget("acme", "docs");
+  EXPECT_THAT(refused([](auto& r) { r.set_mode(v1::SEARCH_MODE_TEXT); }), HasSubstr("no text index"));
+}
+
+TEST_F(FlowsTest, GroupsAndHighlightsComeBackAndAreCached) {
+  AddCache();
+  backends_.On<vector::SearchPointsRequest, vector::SearchPointsResponse>(
+      methods::kSearchPoints, [](const RequestContext&, const vector::SearchPointsRequest&) {
+        vector::SearchPointsResponse reply;
+        auto* group = reply.add_groups();
+        group->mutable_value()->set_string_value("graphics");
+        auto* point = group->add_points();
+        point->set_id("a");
+        (*point->mutable_payload()->mutable_fields())["text"].set_string_value("the text");
+        auto* highlight = point->add_highlights();
+        highlight->set_field("text");
+        highlight->add_fragments("the <em>text</em>");
+        reply.mutable_shards()->set_asked(1);
+        reply.mutable_shards()->set_answered(1);
+        return reply;
+      });
+  for (const bool cached : {false, true}) {
+    const auto reply = Search();
+    ASSERT_TRUE(reply.ok());
+    EXPECT_EQ(reply->cached(), cached);
+    ASSERT_EQ(reply->groups_size(), 1);
+    EXPECT_EQ(reply->groups(0).value().string_value(), "graphics");
+    EXPECT_EQ(reply->groups(0).hits(0).text(), "the text");
+    EXPECT_THAT(reply->groups(0).hits(0).highlights(), ElementsAre("the <em>text</em>"));
+  }
+}
+
+TEST_F(FlowsTest, ACollectionWithAModelGetsATextIndexUnlessItSaysNo) {
+  const auto completed = [&](auto change) {
+    vector::CreateCollectionRequest request;
+    request.mutable_collection()->set_name("new");
+    request.mutable_collection()->set_embedding_model("default");
+    change(request);
+    EXPECT_TRUE(Await(io_, CompleteCollection(env_, ctx_, request)).ok());
+    return request.collection();
+  };
+  EXPECT_EQ(completed([](auto&) {}).sparse().at("text").text_field(), "text");
+  EXPECT_TRUE(completed([](auto& r) { r.set_no_text_index(true); }).sparse().empty());
+  const auto own = completed([](auto& r) { (*r.mutable_collection()->mutable_sparse())["splade"]; });
+  EXPECT_EQ(own.sparse().size(), 1u);
 }
 
 TEST_F(FlowsTest, SearchWorksWithoutACache) {
