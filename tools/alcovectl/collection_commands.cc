@@ -91,6 +91,15 @@ absl::Status RunCreate(const Invocation& invocation) {
     config.set_metric(metric);
   }
   if (!invocation.Has("dimension") || invocation.Has("model")) collection.set_embedding_model(invocation.Get("model"));
+  request.set_no_text_index(invocation.GetSwitch("no-text-index"));
+  if (invocation.Has("text-language")) {
+    if (request.no_text_index()) {
+      return absl::InvalidArgumentError("--text-language and --no-text-index contradict each other");
+    }
+    SparseConfig& words = (*collection.mutable_sparse())["text"];
+    words.set_text_field("text");
+    words.mutable_text()->set_language(invocation.Get("text-language"));
+  }
   for (const std::string& field : invocation.GetAll("field")) {
     const std::vector<std::string> parts = absl::StrSplit(field, ':');
     if (parts.size() != 2) return absl::InvalidArgumentError(absl::StrCat("--field is NAME:TYPE, not \"", field, "\""));
@@ -145,7 +154,10 @@ std::vector<CommandSpec> CollectionCommands() {
                       {"dimension", 0, "N", "", "components of its vectors, for a collection without a model"},
                       {"metric", 0, "METRIC", "cosine", "cosine, dot or l2 (with --dimension)"},
                       {"field", 'f', "NAME:TYPE", "",
-                       "payload field filters may use: keyword, integer, float, bool, datetime", true},
+                       "payload field filters may use: keyword, integer, float, bool, datetime, geo, text", true},
+                      {"text-language", 0, "LANGUAGE", "",
+                       "remove the endings of this language's words in searches by words: english, german, …"},
+                      {"no-text-index", 0, "", "", "no searches by words"},
                       {"shards", 0, "N", "0", "number of shards; 0 takes the server's default"},
                       {"description", 0, "TEXT", "", "free text"},
                       {"if-missing", 0, "", "", "succeed when it exists already"}}),
