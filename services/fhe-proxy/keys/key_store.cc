@@ -69,7 +69,7 @@ void RecordUse(const std::string& path, absl::Time now) {
 }  // namespace
 
 size_t EvaluationKeys::MemoryBytes() const {
-  return sizeof *this + WordBytes(galois.keys) + (relin ? WordBytes(relin->keys) : 0);
+  return sizeof *this + WordBytes(galois.keys) + (relin ? WordBytes(relin->keys) : 0) + expansion->MemoryBytes();
 }
 
 std::string KeyStore::TenantFolder(const std::string& tenant) const {
@@ -173,6 +173,10 @@ absl::StatusOr<std::shared_ptr<const EvaluationKeys>> KeyStore::Parse(const Para
                                                                    ", which the parameter set ", set.name, " needs"));
     }
   }
+  ALCOVE_ASSIGN_OR_RETURN(
+      fhe::ExpansionKeys expansion,
+      fhe::ExpansionKeys::Prepare(*set.context, keys->galois, static_cast<int>(set.galois_elements.size())));
+  keys->expansion = std::make_shared<const fhe::ExpansionKeys>(std::move(expansion));
   if (!relin.empty()) {
     auto read_relin = fhe::ReadRelinKeys(relin, set.parameters);
     if (!read_relin.ok()) return fhe::Within("relin_keys", read_relin.status());

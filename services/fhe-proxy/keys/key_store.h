@@ -23,6 +23,7 @@
 #include <absl/time/time.h>
 
 #include "libs/common/clock.h"
+#include "libs/fhe/search/expand.h"
 #include "libs/fhe/wire/objects.h"
 #include "services/fhe-proxy/keys/key_record.h"
 #include "services/fhe-proxy/keys/parameter_sets.h"
@@ -48,6 +49,8 @@ struct EvaluationKeys {
   fhe::SealVersion version;
   fhe::GaloisKeys galois;
   std::optional<fhe::RelinKeys> relin;
+  // Keys of the set's expansion, prepared for computation.
+  std::shared_ptr<const fhe::ExpansionKeys> expansion;
 
   size_t MemoryBytes() const;
 };

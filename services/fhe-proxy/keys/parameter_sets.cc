@@ -1,5 +1,7 @@
 #include "services/fhe-proxy/keys/parameter_sets.h"
 
+#include <cmath>
+
 #include <absl/base/internal/raw_logging.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
@@ -33,6 +35,9 @@ ParameterSet Make(std::string name, std::vector<int> bits, uint64_t plain_modulu
   set.quantum_128 = total <= fhe::MaxModulusBits(fhe::SecurityLevel::kQuantum128, 4096);
   set.galois_elements = ExpansionElements(4096, 9);
   set.max_dimensions = 512;
+  // A little less than sqrt(t / 2): rounding makes quantised vectors longer.
+  set.max_row_scale = std::floor(0.985 * std::sqrt(static_cast<double>(plain_modulus) / 2));
+  set.context = fhe::Context::Create(set.parameters).value();
   set.purpose = std::move(purpose);
   return set;
 }

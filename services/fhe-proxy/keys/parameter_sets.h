@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,7 @@
 #include <absl/strings/string_view.h>
 #include <absl/types/span.h>
 
+#include "libs/fhe/bfv/context.h"
 #include "libs/fhe/params/parameters.h"
 
 namespace alcove::fhe_proxy {
@@ -21,9 +23,13 @@ struct ParameterSet {
   bool quantum_128 = false;
   // Keys a client must upload, in the order the expansion uses them.
   std::vector<uint32_t> galois_elements;
-  // Dimensions of a vector that fit one query.
+  // Numbers of a vector that fit one ciphertext of a query.
   uint32_t max_dimensions = 0;
+  // Largest scale of rows of unit length: with a query of the same scale every score stays within t / 2.
+  double max_row_scale = 0;
   std::string purpose;
+  // What computing under these parameters needs.
+  std::shared_ptr<const fhe::Context> context;
 
   // Bytes of the uncompressed objects a client sends.
   size_t KeyBytes() const;

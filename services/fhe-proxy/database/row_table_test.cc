@@ -1,0 +1,96 @@
+#include "services/fhe-proxy/database/row_table.h"
+
+#include <cmath>
+#include <map>
+#include <random>
+
+#include <absl/strings/str_cat.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "services/fhe-proxy/database/snapshot.h"
+
+namespace alcove::fhe_proxy {
+namespace {
+
+TEST(RowTableTest, HoldsExactlyTheLastStateOfEachPoint) {
+  std::mt19937 rng(7);
+  RowTable table(3, 100);
+  std::map<std::string, std::vector<float>> model;
+  for (int step = 0; step < 5000; ++step) {
+    const std::string id = absl::StrCat("p", rng() % 60);
+    if (rng() % 3 == 0) {
+      table.Remove(id);
+      model.erase(id);
+    } else {
+      const std::vector<float> v = {static_cast<float>(rng() % 200) / 200, -0.5f, static_cast<float>(rng() % 7) / 10};
+      ASSERT_TRUE(table.Put(id, v).ok());
+      model[id] = v;
+    }
+    ASSERT_EQ(table.size(), model.size());
+  }
+  for (size_t r = 0; r < table.size(); ++r) {
+    const auto& want = model.at(table.id(r));
+    for (size_t d = 0; d < 3; ++d) {
+      EXPECT_EQ(table.values(r, 1)[d], std::lround(static_cast<double>(want[d]) * 100));
+    }
+  }
+}
+
+TEST(RowTableTest, NamesEveryRowThatChanged) {
+  RowTable table(1, 1);
+  for (const char* id : {"a", "b", "c", "d"}) ASSERT_TRUE(table.Put(id, std::vector<float>{1}).ok());
+  EXPECT_THAT(table.TakeChangedRows(), ::testing::UnorderedElementsAre(0, 1, 2, 3));
+  EXPECT_THAT(table.TakeChangedRows(), ::testing::IsEmpty());
+  table.Remove("b");  // d moves into its place
+  EXPECT_THAT(table.TakeChangedRows(), ::testing::UnorderedElementsAre(1, 3));
+  EXPECT_EQ(table.id(1), "d");
+  table.Remove("nobody");
+  EXPECT_THAT(table.TakeChangedRows(), ::testing::IsEmpty());
+}
+
+TEST(RowTableTest, AVectorThatDoesNotFitChangesNothing) {
+  RowTable table(2, 127);
+  ASSERT_TRUE(table.Put("a", std::vector<float>{1, 0}).ok());
+  EXPECT_EQ(table.Put("a", std::vector<float>{1.1f, 0}).code(), absl::StatusCode::kOutOfRange);
+  EXPECT_EQ(table.Put("b", std::vector<float>{0, -1.1f}).code(), absl::StatusCode::kOutOfRange);
+  EXPECT_EQ(table.Put("b", std::vector<float>{0, NAN}).code(), absl::StatusCode::kOutOfRange);
+  EXPECT_EQ(table.size(), 1u);
+  EXPECT_EQ(table.values(0, 1)[0], 127);
+}
+
+class SnapshotTest : public ::testing::Test {
+ protected:
+  SnapshotTest() : rows(2, 50) {
+    EXPECT_TRUE(rows.Put("one", std::vector<float>{1, -1}).ok());
+    EXPECT_TRUE(rows.Put("two", std::vector<float>{0.5f, 2}).ok());
+    bytes = EncodeRowSnapshot("key", {"id#1", 2, Metric::kDot, {5, 9}}, {0, 3}, rows);
+  }
+  RowTable rows;
+  std::string bytes;
+};
+
+TEST_F(SnapshotTest, ComesBackWhole) {
+  const auto read = DecodeRowSnapshot(bytes);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->key, "key");
+  EXPECT_EQ(read->info, (CollectionInfo{"id#1", 2, Metric::kDot, {5, 9}}));
+  EXPECT_EQ(read->floors, (std::vector<int64_t>{0, 3}));
+  ASSERT_EQ(read->rows.size(), 2u);
+  EXPECT_EQ(read->rows.scale(), 50);
+  EXPECT_EQ(read->rows.id(1), "two");
+  EXPECT_EQ(read->rows.values(1, 1)[1], 100);
+  EXPECT_EQ(read->rows.max_energy(), rows.max_energy());
+}
+
+TEST_F(SnapshotTest, AnyChangedByteIsNoticed) {
+  for (size_t at = 0; at < bytes.size(); ++at) {
+    std::string damaged = bytes;
+    damaged[at] = static_cast<char>(damaged[at] ^ 1);
+    EXPECT_EQ(DecodeRowSnapshot(damaged).status().code(), absl::StatusCode::kDataLoss) << at;
+    EXPECT_FALSE(DecodeRowSnapshot(absl::string_view(bytes).substr(0, at)).ok());
+  }
+}
+
+}  // namespace
+}  // namespace alcove::fhe_proxy

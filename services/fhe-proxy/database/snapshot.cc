@@ -1,0 +1,112 @@
+#include "services/fhe-proxy/database/snapshot.h"
+
+#include <cmath>
+#include <cstring>
+
+#include <absl/types/span.h>
+
+#include "libs/fhe/random/blake2b.h"
+
+namespace alcove::fhe_proxy {
+namespace {
+
+constexpr absl::string_view kMagic = "ALCPSR1\n";
+constexpr size_t kDigestBytes = 64;  // hexadecimal
+constexpr uint32_t kMaxDimension = 2048;
+
+template <class T>
+void PutInteger(std::string& out, T value) {
+  out.append(reinterpret_cast<const char*>(&value), sizeof value);
+}
+
+void PutText(std::string& out, absl::string_view text) {
+  PutInteger(out, static_cast<uint32_t>(text.size()));
+  out.append(text.data(), text.size());
+}
+
+template <class T>
+bool TakeInteger(absl::string_view& in, T& value) {
+  if (in.size() < sizeof value) return false;
+  std::memcpy(&value, in.data(), sizeof value);
+  in.remove_prefix(sizeof value);
+  return true;
+}
+
+bool TakeText(absl::string_view& in, std::string& text) {
+  uint32_t size = 0;
+  if (!TakeInteger(in, size) || in.size() < size) return false;
+  text.assign(in.data(), size);
+  in.remove_prefix(size);
+  return true;
+}
+
+absl::Status Damaged() { return absl::DataLossError("the snapshot's fields do not fit its size"); }
+
+}  // namespace
+
+std::string EncodeRowSnapshot(const std::string& key, const CollectionInfo& info, const std::vector<int64_t>& floors,
+                              const RowTable& rows) {
+  std::string out(kMagic);
+  out.reserve(rows.size() * (rows.dimension() + 40) + 4096);
+  PutText(out, key);
+  PutText(out, info.identity);
+  PutInteger(out, info.dimension);
+  PutInteger(out, static_cast<uint8_t>(info.metric));
+  PutInteger(out, static_cast<uint32_t>(info.heads.size()));
+  for (size_t shard = 0; shard < info.heads.size(); ++shard) {
+    PutInteger(out, info.heads[shard]);
+    PutInteger(out, floors[shard]);
+  }
+  PutInteger(out, rows.scale());
+  PutInteger(out, static_cast<uint64_t>(rows.size()));
+  for (size_t r = 0; r < rows.size(); ++r) {
+    PutText(out, rows.id(r));
+    const absl::Span<const int8_t> values = rows.values(r, 1);
+    out.append(reinterpret_cast<const char*>(values.data()), values.size());
+  }
+  out += fhe::Blake2bHex(out);
+  return out;
+}
+
+absl::StatusOr<RowSnapshot> DecodeRowSnapshot(absl::string_view bytes) {
+  if (bytes.size() < kMagic.size() + kDigestBytes || bytes.substr(0, kMagic.size()) != kMagic) {
+    return absl::DataLossError("not a row snapshot");
+  }
+  const absl::string_view content = bytes.substr(0, bytes.size() - kDigestBytes);
+  if (bytes.substr(content.size()) != fhe::Blake2bHex(content)) {
+    return absl::DataLossError("the snapshot's checksum does not match");
+  }
+  absl::string_view in = content.substr(kMagic.size());
+  RowSnapshot out;
+  uint8_t metric = 0;
+  uint32_t shards = 0;
+  if (!TakeText(in, out.key) || !TakeText(in, out.info.identity) || !TakeInteger(in, out.info.dimension) ||
+      !TakeInteger(in, metric) || !TakeInteger(in, shards) || metric < 1 || metric > 3 || out.info.dimension < 1 ||
+      out.info.dimension > kMaxDimension || shards > in.size() / (2 * sizeof(int64_t))) {
+    return Damaged();
+  }
+  out.info.metric = static_cast<Metric>(metric);
+  for (uint32_t shard = 0; shard < shards; ++shard) {
+    int64_t head = 0, floor = 0;
+    if (!TakeInteger(in, head) || !TakeInteger(in, floor)) return Damaged();
+    out.info.heads.push_back(head);
+    out.floors.push_back(floor);
+  }
+  double scale = 0;
+  uint64_t rows = 0;
+  if (!TakeInteger(in, scale) || !TakeInteger(in, rows) || !std::isfinite(scale) || scale <= 0 ||
+      rows > in.size() / (sizeof(uint32_t) + out.info.dimension)) {
+    return Damaged();
+  }
+  out.rows = RowTable(out.info.dimension, scale);
+  std::string id;
+  for (uint64_t r = 0; r < rows; ++r) {
+    if (!TakeText(in, id) || in.size() < out.info.dimension) return Damaged();
+    if (!out.rows.Restore(id, {reinterpret_cast<const int8_t*>(in.data()), out.info.dimension}).ok()) return Damaged();
+    in.remove_prefix(out.info.dimension);
+  }
+  if (!in.empty()) return Damaged();
+  return out;
+}
+
+}  // namespace alcove::fhe_proxy

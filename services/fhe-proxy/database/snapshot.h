@@ -1,0 +1,29 @@
+// One collection's rows as a file (docs/formats/private_search_snapshot.md), so that a restart need not read the whole
+// log again.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <absl/status/statusor.h>
+#include <absl/strings/string_view.h>
+
+#include "services/fhe-proxy/database/collection_source.h"
+#include "services/fhe-proxy/database/row_table.h"
+
+namespace alcove::fhe_proxy {
+
+struct RowSnapshot {
+  std::string key;              // what the file is about: tenant, collection, vector field and parameter set
+  CollectionInfo info;          // heads are the sequences the rows contain
+  std::vector<int64_t> floors;  // tombstone floor of each shard when it was first read
+  RowTable rows;
+};
+
+std::string EncodeRowSnapshot(const std::string& key, const CollectionInfo& info, const std::vector<int64_t>& floors,
+                              const RowTable& rows);
+
+// DATA_LOSS when the bytes are not exactly one intact snapshot; memory stays within a small multiple of the input.
+absl::StatusOr<RowSnapshot> DecodeRowSnapshot(absl::string_view bytes);
+
+}  // namespace alcove::fhe_proxy
