@@ -22,6 +22,8 @@ struct ChannelOptions {
   bool retry = true;
   // Sends calls only to addresses whose grpc.health.v1 says SERVING (a server without that service counts as serving).
   bool health_check = true;
+  // The longest pause between attempts to connect.
+  absl::Duration max_reconnect_backoff = absl::Seconds(3);
   TlsFiles tls;
 };
 

@@ -1,12 +1,14 @@
-// Two real alcove-vector-search processes on one SQLite file, for tests.
+// Real alcove-vector-search processes on one store, for tests.
 #pragma once
 
-#include <array>
+#include <chrono>
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <absl/strings/str_cat.h>
+#include <absl/strings/str_join.h>
 #include <grpcpp/channel.h>
 
 #include "alcove/vector/v1/shard.grpc.pb.h"
@@ -23,40 +25,70 @@ namespace alcove::vector_search {
 
 namespace pb = ::alcove::vector::v1;
 
-class TwoProcesses {
+struct ClusterOptions {
+  std::vector<std::vector<int>> shards = {{0}, {1}};  // of each process
+  int shard_count = 2;                                // of a new collection
+  std::string store_url;                              // empty: a SQLite file of the cluster's own
+  std::vector<std::string> flags;                     // for every process
+};
+
+class TestCluster {
  public:
-  // Starts both; aborts the test when they do not come up.
-  explicit TwoProcesses(std::vector<std::string> flags = {}) : flags_(std::move(flags)) {
-    for (size_t i = 0; i < 2; ++i) addresses_[i] = absl::StrCat("127.0.0.1:", testing::FreePort());
-    for (size_t i = 0; i < 2; ++i) {
-      EXPECT_THAT(Start(i), testing::IsOk());
-      rpc::ChannelOptions options;
-      options.retry = false;  // a test counts what each call answered
-      stubs_[i] = pb::VectorService::NewStub(rpc::MakeChannel(addresses_[i], options).value());
+  // Starts all; fails the test when they do not come up.
+  explicit TestCluster(ClusterOptions options = {}) : options_(std::move(options)) {
+    const size_t n = options_.shards.size();
+    processes_.resize(n);
+    for (size_t i = 0; i < n; ++i) addresses_.push_back(absl::StrCat("127.0.0.1:", testing::FreePort()));
+    for (size_t i = 0; i < n; ++i) {
+      EXPECT_THAT(Launch(i), testing::IsOk());
+      rpc::ChannelOptions channel;
+      channel.retry = false;  // a test counts what each call answered
+      channel.max_reconnect_backoff = absl::Milliseconds(100);
+      channels_.push_back(rpc::MakeChannel(addresses_[i], channel).value());
+      stubs_.push_back(pb::VectorService::NewStub(channels_[i]));
     }
+    for (size_t i = 0; i < n; ++i) EXPECT_THAT(AwaitReady(i), testing::IsOk());
   }
 
-  absl::Status Start(size_t i) {
-    testing::ChildOptions options;
-    options.binary = absl::StrCat(testing::BuildDir(), "/bin/alcove-vector-search");
-    options.args = {
-        absl::StrCat("--store.url=sqlite:", dir_.File("alcove.db")),
+  // Starts a process; it need not serve yet when this returns, nor, without `listening`, have loaded its shards.
+  absl::Status Launch(size_t i, bool listening = true) {
+    testing::ChildOptions child;
+    child.binary = absl::StrCat(testing::BuildDir(), "/bin/alcove-vector-search");
+    std::string nodes;
+    for (size_t n = 0; n < options_.shards.size(); ++n) {
+      absl::StrAppend(&nodes, nodes.empty() ? "" : ", ", "{address: '", addresses_[n], "', shards: [",
+                      absl::StrJoin(options_.shards[n], ", "), "]}");
+    }
+    child.args = {
+        absl::StrCat("--store.url=",
+                     options_.store_url.empty() ? absl::StrCat("sqlite:", dir_.File("alcove.db")) : options_.store_url),
         absl::StrCat("--data_dir=", dir_.File(absl::StrCat("node", i))),
         absl::StrCat("--server.listen=", addresses_[i]),
         "--server.admin_listen=127.0.0.1:0",
-        absl::StrCat("--node.shards=", i),
-        "--cluster.shard_count=2",
-        absl::StrCat("--cluster.nodes=[{address: '", addresses_[0], "', shards: [0]}, {address: '", addresses_[1],
-                     "', shards: [1]}]"),
+        absl::StrCat("--cluster.shard_count=", options_.shard_count),
+        absl::StrCat("--cluster.nodes=[", nodes, "]"),
     };
-    options.args.insert(options.args.end(), flags_.begin(), flags_.end());
-    ALCOVE_ASSIGN_OR_RETURN(processes_[i], testing::ChildProcess::Start(std::move(options)));
-    return processes_[i]->WaitForLine("listening").status();
+    child.args.insert(child.args.end(), options_.flags.begin(), options_.flags.end());
+    ALCOVE_ASSIGN_OR_RETURN(processes_[i], testing::ChildProcess::Start(std::move(child)));
+    return listening ? processes_[i]->WaitForLine("listening").status() : absl::OkStatus();
+  }
+  // Until the process says that it serves.
+  absl::Status AwaitReady(size_t i) {
+    if (channels_[i]->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(30))) {
+      return absl::OkStatus();
+    }
+    return absl::DeadlineExceededError(absl::StrCat("process ", i, " does not serve:\n", processes_[i]->Output()));
+  }
+  absl::Status Start(size_t i) {
+    ALCOVE_RETURN_IF_ERROR(Launch(i));
+    return AwaitReady(i);
   }
   void Kill(size_t i) { processes_[i]->Kill(); }
+  size_t size() const { return processes_.size(); }
   testing::ChildProcess& process(size_t i) { return *processes_[i]; }
   pb::VectorService::Stub& stub(size_t i) { return *stubs_[i]; }
   const std::string& address(size_t i) const { return addresses_[i]; }
+  const std::string data_dir(size_t i) const { return dir_.File(absl::StrCat("node", i)); }
 
   // One call to process i as tenant "t".
   template <typename Request, typename Response>
@@ -68,21 +100,7 @@ class TwoProcesses {
     client.set_wait_for_ready(wait_for_ready);
     const RequestContext ctx({.tenant = "t", .request_id = "test"}, absl::Now() + timeout);
     const auto registration = rpc::ContextToClient(ctx, client);
-    return rpc::FromGrpc((*stubs_[i].*method)(&client, request, response));
-  }
-
-  // The same again and again while a process still believes that the other one is away, for up to 30 s.
-  template <typename Request, typename Response>
-  absl::Status CallUntilConnected(size_t i,
-                                  grpc::Status (pb::VectorService::Stub::*method)(grpc::ClientContext*, const Request&,
-                                                                                  Response*),
-                                  const Request& request, Response* response) {
-    const absl::Time give_up = absl::Now() + absl::Seconds(30);
-    while (true) {
-      const absl::Status status = Call(i, method, request, response, absl::Seconds(30), true);
-      if (!absl::IsUnavailable(status) || absl::Now() > give_up) return status;
-      absl::SleepFor(absl::Milliseconds(20));
-    }
+    return rpc::FromGrpc((stubs_[i].get()->*method)(&client, request, response));
   }
 
   // Creates "docs" with `dimension` and a keyword field "tag" and an integer field "n".
@@ -100,10 +118,18 @@ class TwoProcesses {
 
  private:
   const testing::TempDir dir_;
-  const std::vector<std::string> flags_;
-  std::array<std::string, 2> addresses_;
-  std::array<std::unique_ptr<testing::ChildProcess>, 2> processes_;
-  std::array<std::unique_ptr<pb::VectorService::Stub>, 2> stubs_;
+  const ClusterOptions options_;
+  std::vector<std::string> addresses_;
+  std::vector<std::unique_ptr<testing::ChildProcess>> processes_;
+  std::vector<std::shared_ptr<grpc::Channel>> channels_;
+  std::vector<std::unique_ptr<pb::VectorService::Stub>> stubs_;
+};
+
+// Two processes with a shard each.
+class TwoProcesses : public TestCluster {
+ public:
+  explicit TwoProcesses(std::vector<std::string> flags = {}, std::string store_url = "")
+      : TestCluster({.store_url = std::move(store_url), .flags = std::move(flags)}) {}
 };
 
 }  // namespace alcove::vector_search

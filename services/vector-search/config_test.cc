@@ -22,7 +22,8 @@ TEST(ClusterPlan, OneProcessAloneHoldsEveryShard) {
   const auto plan = Plan("");
   ASSERT_THAT(plan, IsOk());
   EXPECT_THAT(plan->own, ElementsAre(0, 1));
-  EXPECT_THAT(plan->addresses, ElementsAre("", ""));
+  EXPECT_THAT(plan->holders, ElementsAre(ElementsAre(""), ElementsAre("")));
+  EXPECT_THAT(plan->peers, ElementsAre());
 }
 
 TEST(ClusterPlan, KnowsItselfByItsShardsOrByItsAddress) {
@@ -33,8 +34,24 @@ TEST(ClusterPlan, KnowsItselfByItsShardsOrByItsAddress) {
     const auto plan = Plan(yaml);
     ASSERT_THAT(plan, IsOk());
     EXPECT_THAT(plan->own, ElementsAre(1));
-    EXPECT_THAT(plan->addresses, ElementsAre("a:1", ""));
+    EXPECT_THAT(plan->holders, ElementsAre(ElementsAre("a:1"), ElementsAre("")));
+    EXPECT_THAT(plan->peers, ElementsAre("a:1"));
   }
+}
+
+TEST(ClusterPlan, AShardMayBeHeldBySeveralNodes) {
+  const std::string nodes =
+      "cluster: {nodes: [{address: 'a:1', shards: [0, 1]}, {address: 'b:2', shards: [0, 1]}, {address: 'c:3', shards: "
+      "[1]}]";
+  const auto plan = Plan(nodes + ", self: 'b:2'}");
+  ASSERT_THAT(plan, IsOk());
+  EXPECT_THAT(plan->own, ElementsAre(0, 1));
+  EXPECT_THAT(plan->holders, ElementsAre(ElementsAre("", "a:1"), ElementsAre("", "a:1", "c:3")));
+  EXPECT_THAT(Plan(nodes + "}\nserver: {listen: 'a:1'}")->self, "a:1");
+  // Known by being the only one with these shards.
+  EXPECT_THAT(Plan(nodes + "}\nnode: {shards: [1]}")->self, "c:3");
+  EXPECT_THAT(Plan(nodes + "}\nnode: {shards: [0, 1]}").status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("cluster.self")));
 }
 
 TEST(ClusterPlan, NamesWhatContradicts) {

@@ -343,13 +343,14 @@ void QueryToProto(const SearchQuery& query, pb::SearchShardRequest* out) {
 }
 
 ShardTarget TargetFromProto(const pb::ShardRef& ref) {
-  return {ref.collection_id(), static_cast<int32_t>(ref.shard()), ref.min_sequence()};
+  return {ref.collection_id(), static_cast<int32_t>(ref.shard()), ref.min_sequence(), ref.epoch()};
 }
 
 void TargetToProto(const ShardTarget& target, pb::ShardRef* out) {
   out->set_collection_id(target.collection);
   out->set_shard(static_cast<uint32_t>(target.shard));
   out->set_min_sequence(target.min_sequence);
+  out->set_epoch(target.epoch);
 }
 
 namespace {

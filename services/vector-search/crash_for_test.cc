@@ -1,12 +1,15 @@
 #include "services/vector-search/crash_for_test.h"
 
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <map>
 #include <random>
 #include <thread>
 #include <vector>
 
 #include <absl/cleanup/cleanup.h>
+#include <absl/strings/numbers.h>
 #include <absl/synchronization/mutex.h>
 
 #include "services/vector-search/cluster_for_test.h"
@@ -185,7 +188,7 @@ void Check(TwoProcesses& cluster, Writers& writers, size_t process) {
   request.set_min_sequence(writers.Sequence());
   for (const auto& [id, unused] : known) request.add_ids(id);
   pb::GetPointsResponse response;
-  ASSERT_THAT(cluster.CallUntilConnected(process, &pb::VectorService::Stub::GetPoints, request, &response), IsOk());
+  ASSERT_THAT(cluster.Call(process, &pb::VectorService::Stub::GetPoints, request, &response), IsOk());
   std::map<std::string, int64_t> stored;
   for (const pb::Point& point : response.points()) {
     stored[point.id()] = static_cast<int64_t>(point.payload().fields().at("n").number_value());
@@ -211,7 +214,7 @@ void Check(TwoProcesses& cluster, Writers& writers, size_t process) {
     search.set_limit(1);
     search.mutable_params()->set_exact(true);
     pb::SearchPointsResponse found;
-    ASSERT_THAT(cluster.CallUntilConnected(process, &pb::VectorService::Stub::SearchPoints, search, &found), IsOk());
+    ASSERT_THAT(cluster.Call(process, &pb::VectorService::Stub::SearchPoints, search, &found), IsOk());
     ASSERT_EQ(found.points_size(), 1);
     EXPECT_EQ(found.points(0).id(), id);
     EXPECT_NEAR(found.points(0).score(), 0, 1e-4);
@@ -220,27 +223,43 @@ void Check(TwoProcesses& cluster, Writers& writers, size_t process) {
 
 }  // namespace
 
-void RunCrashRounds(int rounds, unsigned seed) {
+int CrashRounds(int fallback) {
+  const char* text = std::getenv("ALCOVE_CRASH_ROUNDS");
+  int rounds = 0;
+  return text != nullptr && absl::SimpleAtoi(text, &rounds) && rounds > 0 ? rounds : fallback;
+}
+
+void RunCrashRounds(const CrashOptions& options) {
   // Small numbers make snapshots and compaction happen in the middle of everything.
-  TwoProcesses cluster({"--snapshot.records=40", "--store.durability=normal"});
+  TwoProcesses cluster({"--snapshot.records=40", "--store.durability=normal"}, options.store_url);
   ASSERT_THAT(cluster.CreateDocs(kDim), IsOk());
-  Writers writers(cluster, seed);
-  std::mt19937 rng(seed);
-  for (int round = 0; round < rounds; ++round) {
+  Writers writers(cluster, options.seed);
+  std::mt19937 rng(options.seed);
+  for (int round = 0; round < options.rounds; ++round) {
     SCOPED_TRACE(absl::StrCat("round ", round));
     writers.AwaitProgress(5 + static_cast<int64_t>(rng() % 30));
+    if (options.also && rng() % 8 == 0) options.also();
     const size_t victim = rng() % 2;
     const bool both = rng() % 4 == 0;
     cluster.Kill(victim);
     if (both) cluster.Kill(1 - victim);
-    ASSERT_THAT(cluster.Start(victim), IsOk());
-    if (both) {
-      ASSERT_THAT(cluster.Start(1 - victim), IsOk());
+    if (rng() % 5 == 0) {
+      // Once more, while it loads and replays.
+      ASSERT_THAT(cluster.Launch(victim, false), IsOk());
+      absl::SleepFor(absl::Milliseconds(rng() % 60));
+      cluster.Kill(victim);
     }
+    ASSERT_THAT(cluster.Launch(victim), IsOk());
+    if (both) {
+      ASSERT_THAT(cluster.Launch(1 - victim), IsOk());
+    }
+    ASSERT_THAT(cluster.AwaitReady(0), IsOk());
+    ASSERT_THAT(cluster.AwaitReady(1), IsOk());
     writers.Pause();
     Check(cluster, writers, rng() % 2);
     writers.Resume();
-    if (::testing::Test::HasFatalFailure()) return;
+    if (::testing::Test::HasFailure()) return;
+    if ((round + 1) % 100 == 0) std::printf("%d rounds\n", round + 1);
   }
   writers.Stop();
   Check(cluster, writers, 0);

@@ -1,10 +1,11 @@
 // What only shows with real processes: two of them on one SQLite file, searched, written to, stopped and killed.
 #include <string>
-#include <thread>
 
 #include "libs/testing/paths.h"
+#include "libs/testing/postgres_fixture.h"
 #include "services/vector-search/cluster_for_test.h"
 #include "services/vector-search/crash_for_test.h"
+#include "services/vector-search/load_for_test.h"
 
 namespace alcove::vector_search {
 namespace {
@@ -12,39 +13,6 @@ namespace {
 using ::alcove::testing::IsOk;
 using ::alcove::testing::StatusIs;
 using ::testing::HasSubstr;
-
-// Points p0 … on a line, even ones tagged "even".
-absl::StatusOr<std::string> Upsert(TwoProcesses& cluster, size_t process, int first, int count, bool wait) {
-  pb::UpsertPointsRequest request;
-  request.set_collection("docs");
-  request.set_wait(wait);
-  for (int i = first; i < first + count; ++i) {
-    pb::Point* point = request.add_points();
-    point->set_id(absl::StrCat("p", i));
-    point->add_vector(static_cast<float>(i));
-    point->add_vector(1);
-    (*point->mutable_payload()->mutable_fields())["tag"].set_string_value(i % 2 == 0 ? "even" : "odd");
-    (*point->mutable_payload()->mutable_fields())["n"].set_number_value(i);
-  }
-  pb::UpsertPointsResponse response;
-  ALCOVE_RETURN_IF_ERROR(cluster.Call(process, &pb::VectorService::Stub::UpsertPoints, request, &response));
-  return response.sequence();
-}
-
-pb::SearchPointsRequest Near(float x) {
-  pb::SearchPointsRequest request;
-  request.set_collection("docs");
-  request.add_vector(x);
-  request.add_vector(1);
-  request.set_limit(3);
-  return request;
-}
-
-std::string Ids(const pb::SearchPointsResponse& response) {
-  std::string out;
-  for (const pb::ScoredPoint& point : response.points()) absl::StrAppend(&out, out.empty() ? "" : " ", point.id());
-  return out;
-}
 
 TEST(TwoProcesses, AnswerAlikeWhicheverIsAsked) {
   TwoProcesses cluster;
@@ -219,12 +187,105 @@ TEST(TwoProcesses, WithOneDownASearchFailsOrSaysThatItIsPartial) {
   ASSERT_THAT(cluster.Start(1), IsOk());
   pb::SearchPointsRequest whole = Near(150);
   whole.set_min_sequence(*sequence);
-  ASSERT_THAT(cluster.CallUntilConnected(0, &pb::VectorService::Stub::SearchPoints, whole, &found), IsOk());
+  // A process that says it serves can be reached by the others: there is nothing to wait for.
+  ASSERT_THAT(cluster.Call(0, &pb::VectorService::Stub::SearchPoints, whole, &found), IsOk());
   EXPECT_THAT(Ids(found), ::testing::StartsWith("p150 "));
   EXPECT_EQ(found.shards().answered(), 2u);
 }
 
-TEST(TwoProcesses, KilledAtRandomLoseNothingAcknowledged) { RunCrashRounds(10, 1); }
+TEST(TwoProcesses, ACollectionRemovedThroughOneIsGoneFromTheOtherAtOnce) {
+  TwoProcesses cluster;
+  for (int round = 0; round < 10; ++round) {
+    SCOPED_TRACE(round);
+    const size_t process = static_cast<size_t>(round % 2);
+    ASSERT_THAT(cluster.CreateDocs(2), IsOk());
+    ASSERT_THAT(Upsert(cluster, 0, 0, 4, true), IsOk());
+    pb::SearchPointsResponse found;
+    ASSERT_THAT(cluster.Call(1 - process, &pb::VectorService::Stub::SearchPoints, Near(1), &found), IsOk());
+    pb::DeleteCollectionRequest remove;
+    remove.set_name("docs");
+    pb::DeleteCollectionResponse removed;
+    ASSERT_THAT(cluster.Call(process, &pb::VectorService::Stub::DeleteCollection, remove, &removed), IsOk());
+    for (size_t asked = 0; asked < 2; ++asked) {
+      EXPECT_THAT(cluster.Call(asked, &pb::VectorService::Stub::SearchPoints, Near(1), &found),
+                  StatusIs(absl::StatusCode::kNotFound));
+      EXPECT_THAT(Upsert(cluster, asked, 0, 1, false), StatusIs(absl::StatusCode::kNotFound));
+    }
+  }
+}
+
+TEST(TwoProcesses, AnswerAtOnceAfterACleanRestartOfBoth) {
+  TwoProcesses cluster;
+  ASSERT_THAT(cluster.CreateDocs(2), IsOk());
+  ASSERT_THAT(Upsert(cluster, 0, 0, 50, true), IsOk());
+  for (int round = 0; round < 3; ++round) {
+    SCOPED_TRACE(round);
+    for (size_t i = 0; i < 2; ++i) EXPECT_THAT(cluster.process(i).Stop(), testing::IsOkAndHolds(0));
+    ASSERT_THAT(cluster.Launch(static_cast<size_t>(round % 2)), IsOk());
+    ASSERT_THAT(cluster.Launch(static_cast<size_t>(1 - round % 2)), IsOk());
+    for (size_t i = 0; i < 2; ++i) ASSERT_THAT(cluster.AwaitReady(i), IsOk());
+    for (size_t i = 0; i < 2; ++i) {
+      pb::SearchPointsResponse found;
+      ASSERT_THAT(cluster.Call(i, &pb::VectorService::Stub::SearchPoints, Near(20.2f), &found), IsOk());
+      EXPECT_EQ(Ids(found), "p20 p21 p19");
+    }
+  }
+}
+
+TEST(Replicas, KilledOrFrozenUnderLoadFailNoSearch) {
+  // Process 0 only coordinates and holds a shard of its own; each of the other two shards has two replicas.
+  TestCluster cluster({.shards = {{0}, {0, 1}, {1}}});
+  ASSERT_THAT(cluster.CreateDocs(2), IsOk());
+  ASSERT_THAT(Upsert(cluster, 0, 0, 300, true), IsOk());
+  Searchers searchers(cluster, {0}, 3, 300);
+  for (const size_t victim : {2, 1, 2, 1}) {
+    searchers.AwaitMore(200);
+    cluster.Kill(victim);
+    searchers.AwaitMore(200);
+    ASSERT_THAT(cluster.Start(victim), IsOk());
+  }
+  for (const size_t victim : {2, 1}) {
+    searchers.AwaitMore(200);
+    cluster.process(victim).Freeze();
+    searchers.AwaitMore(300);
+    cluster.process(victim).Thaw();
+  }
+  searchers.AwaitMore(200);
+  const std::vector<absl::Status> errors = searchers.Stop();
+  EXPECT_TRUE(errors.empty()) << errors.size() << " of " << searchers.done() << ": " << errors.front();
+}
+
+TEST(Replicas, ACoordinatorsOwnReplicaMayBeTheOneThatIsAway) {
+  TestCluster cluster({.shards = {{0, 1}, {0, 1}}, .flags = {}});
+  ASSERT_THAT(cluster.CreateDocs(2), IsOk());
+  ASSERT_THAT(Upsert(cluster, 0, 0, 100, true), IsOk());
+  for (size_t i = 0; i < 2; ++i) {
+    pb::GetCollectionRequest get;
+    get.set_name("docs");
+    pb::GetCollectionResponse docs;
+    ASSERT_THAT(cluster.Call(i, &pb::VectorService::Stub::GetCollection, get, &docs), IsOk());
+    EXPECT_EQ(docs.collection().points(), 100);  // each point once, however many replicas hold it
+  }
+  cluster.Kill(1);
+  pb::SearchPointsResponse found;
+  EXPECT_THAT(cluster.Call(0, &pb::VectorService::Stub::SearchPoints, Near(7), &found), IsOk());
+  // What is written while a replica is away is there when it is back.
+  const auto sequence = Upsert(cluster, 0, 100, 100, true);
+  ASSERT_THAT(sequence, IsOk());
+  ASSERT_THAT(cluster.Start(1), IsOk());
+  pb::SearchPointsRequest request = Near(150);
+  request.set_min_sequence(*sequence);
+  ASSERT_THAT(cluster.Call(1, &pb::VectorService::Stub::SearchPoints, request, &found), IsOk());
+  EXPECT_THAT(Ids(found), ::testing::StartsWith("p150 "));
+}
+
+TEST(TwoProcesses, KilledAtRandomLoseNothingAcknowledged) { RunCrashRounds({.rounds = 10}); }
+
+TEST(TwoProcesses, KilledAtRandomOnPostgresLoseNothingAcknowledged) {
+  auto postgres = testing::PostgresFixture::Start();
+  ASSERT_THAT(postgres, IsOk());
+  RunCrashRounds({.rounds = 6, .seed = 3, .store_url = *(*postgres)->NewDatabase()});
+}
 
 TEST(TheProcess, RefusesAWrongConfigurationWithExitCodeTwo) {
   testing::ChildOptions options;

@@ -17,6 +17,10 @@ namespace {
 
 // How soon a collection made or dropped through another process is known here.
 constexpr absl::Duration kCatalogPoll = absl::Milliseconds(100);
+// The longest a start waits for the other processes to know of it.
+constexpr absl::Duration kIntroduction = absl::Seconds(5);
+// The longest pause between attempts to connect to a process that is away.
+constexpr absl::Duration kReconnect = absl::Milliseconds(500);
 
 // The embedded store's folder is made on first use; a server's database is not ours to make.
 absl::Status PrepareStoreFolder(absl::string_view url) {
@@ -25,25 +29,45 @@ absl::Status PrepareStoreFolder(absl::string_view url) {
   return EnsureDirectory(DirectoryOf(url.substr(kSqlite.size())), 0750);
 }
 
-absl::StatusOr<ClusterMap> MakeClusterMap(const config::v1::VectorSearchConfig& config, const ClusterPlan& plan,
-                                          std::shared_ptr<LocalShards> local) {
+absl::StatusOr<std::map<std::string, std::shared_ptr<RemoteShards>>> MakePeers(
+    const config::v1::VectorSearchConfig& config, const ClusterPlan& plan) {
   const auto& tls = config.cluster().tls();
   rpc::ChannelOptions options;
   options.max_message_bytes = config.server().max_message_bytes();
   options.tls = {tls.certificate(), tls.private_key(), tls.client_ca()};
-  std::map<std::string, std::shared_ptr<ShardClient>> processes;
+  // Which replica to ask, and when again, is decided in one place (coordinator/replicas.h). A process that only just
+  // starts answers its peers before it says that it is ready: it waits for them to know it.
+  options.retry = false;
+  options.health_check = false;
+  options.max_reconnect_backoff = kReconnect;
+  std::map<std::string, std::shared_ptr<RemoteShards>> peers;
+  for (const std::string& address : plan.peers) {
+    ALCOVE_ASSIGN_OR_RETURN(auto channel, rpc::MakeChannel(address, options));
+    peers[address] = std::make_shared<RemoteShards>(address, std::move(channel));
+  }
+  return peers;
+}
+
+ClusterMap MakeClusterMap(const ClusterPlan& plan, const std::shared_ptr<LocalShards>& local,
+                          const std::map<std::string, std::shared_ptr<RemoteShards>>& peers,
+                          const ReplicaOptions& options, Registry& registry, DelayedTasks* timer) {
+  const ReplicaCounters counters = ReplicaCounters::Make(registry);
+  std::map<std::string, std::shared_ptr<ProcessHealth>> health;
+  std::map<std::vector<std::string>, std::shared_ptr<ShardClient>> clients;
   ClusterMap map;
-  for (const std::string& address : plan.addresses) {
-    if (address.empty()) {
-      map.push_back(local);
-      continue;
+  for (const std::vector<std::string>& holders : plan.holders) {
+    std::shared_ptr<ShardClient>& client = clients[holders];
+    if (client == nullptr && holders == std::vector<std::string>{""}) client = local;
+    if (client == nullptr) {
+      std::vector<Replica> replicas;
+      for (const std::string& address : holders) {
+        std::shared_ptr<ProcessHealth>& known = health[address];
+        if (known == nullptr) known = std::make_shared<ProcessHealth>();
+        replicas.push_back({address.empty() ? std::static_pointer_cast<ShardClient>(local) : peers.at(address), known});
+      }
+      client = Replicas::Make(options, counters, std::move(replicas), timer);
     }
-    std::shared_ptr<ShardClient>& process = processes[address];
-    if (process == nullptr) {
-      ALCOVE_ASSIGN_OR_RETURN(auto channel, rpc::MakeChannel(address, options));
-      process = std::make_shared<RemoteShards>(address, std::move(channel));
-    }
-    map.push_back(process);
+    map.push_back(client);
   }
   return map;
 }
@@ -68,22 +92,37 @@ absl::StatusOr<std::unique_ptr<Node>> Node::Make(const config::v1::VectorSearchC
   ALCOVE_RETURN_IF_ERROR(node->host_->Start());
   node->catalog_->StartPolling(kCatalogPoll);
 
-  node->local_ = std::make_shared<LocalShards>(node->host_.get(), &node->reads_->pool());
-  ALCOVE_ASSIGN_OR_RETURN(ClusterMap cluster, MakeClusterMap(config, plan, node->local_));
+  node->local_ = std::make_shared<LocalShards>(node->host_.get(), node->catalog_.get(), &node->reads_->pool());
+  node->self_ = plan.self;
+  ALCOVE_ASSIGN_OR_RETURN(node->peers_, MakePeers(config, plan));
+  node->introductions_left_ = node->peers_.size();
+  node->timer_ = std::make_unique<DelayedTasks>();
+  ClusterMap cluster =
+      MakeClusterMap(plan, node->local_, node->peers_, ReplicaOptionsFrom(config), registry, node->timer_.get());
+  std::vector<std::shared_ptr<ShardClient>> peers;
+  for (const auto& [address, peer] : node->peers_) peers.push_back(peer);
   CoordinatorOptions coordinator = CoordinatorOptionsFrom(config);
   coordinator.registry = &registry;
   coordinator.pool = &node->reads_->pool();
-  node->coordinator_ =
-      std::make_unique<Coordinator>(coordinator, node->catalog_.get(), node->store_.get(), std::move(cluster));
+  node->coordinator_ = std::make_unique<Coordinator>(coordinator, node->catalog_.get(), node->store_.get(),
+                                                     std::move(cluster), std::move(peers));
 
   for (const auto& [name, queue] : {std::pair{"search", node->reads_.get()}, std::pair{"write", node->writes_.get()}}) {
     node->metrics_.push_back(
         registry.AddGaugeCallback("alcove_vector_queue_depth", "Calls waiting for a thread.", {{"queue", name}},
                                   [queue = queue] { return static_cast<double>(queue->pool().QueueDepth()); }));
   }
+  node->resharder_ = std::make_unique<Resharder>(node->catalog_.get(), node->coordinator_.get());
   const rpc::MethodOptions options{.registry = &registry};
   node->vector_face_ = std::make_unique<VectorFace>(*node->coordinator_, *node->reads_, *node->writes_, options);
   node->shard_face_ = std::make_unique<ShardFace>(*node->host_, *node->catalog_, *node->local_, *node->reads_, options);
+  std::map<std::string, ShardFace::Connect> connects;
+  for (const auto& [address, peer] : node->peers_) {
+    connects[address] = [peer = peer](const RequestContext& ctx, absl::AnyInvocable<void(absl::Status)> done) {
+      peer->Connect(ctx, std::move(done));
+    };
+  }
+  node->shard_face_->SetPeers(std::move(connects));
   return node;
 }
 
@@ -96,11 +135,39 @@ std::vector<rpc::ServiceEntry> Node::Services() {
 
 absl::Status Node::Ready() const {
   const std::string trouble = host_->Trouble();
-  return trouble.empty() ? absl::OkStatus() : absl::UnavailableError(trouble);
+  if (!trouble.empty()) return absl::UnavailableError(trouble);
+  absl::MutexLock lock(&introduction_mutex_);
+  if (introductions_left_ == 0) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat(introductions_left_, " other processes do not know of this one yet"));
+}
+
+void Node::OnListening(const std::string& address) {
+  shard_face_->SetAddress(address);
+  const RequestContext ctx = RequestContext().WithTimeout(kIntroduction).WithCancellation(stopping_.token());
+  for (const auto& [peer_address, peer] : peers_) {
+    peer->Introduce(ctx, self_.empty() ? address : self_, [this, name = peer_address](absl::Status status) {
+      if (!status.ok()) LogInfo("another process is not there yet", {{"address", name}, {"error", status}});
+      absl::MutexLock lock(&introduction_mutex_);
+      --introductions_left_;
+    });
+  }
+  introduced_ = true;
+}
+
+void Node::BeginDrain() {
+  shard_face_->SetDraining();
+  vector_face_->BeginDrain();
 }
 
 void Node::Stop() {
   metrics_.clear();
+  stopping_.Cancel(absl::CancelledError("the process is stopping"));
+  if (introduced_) {
+    absl::MutexLock lock(&introduction_mutex_);
+    const auto all = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(introduction_mutex_) { return introductions_left_ == 0; };
+    introduction_mutex_.Await(absl::Condition(&all));
+  }
+  if (resharder_ != nullptr) resharder_->Stop();
   if (catalog_ != nullptr) catalog_->Stop();
   if (host_ != nullptr) host_->Stop();
 }

@@ -1,15 +1,21 @@
 // One vector-search process: store, catalogue, shards, coordinator and both faces, put together.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include <absl/base/thread_annotations.h>
 #include <absl/status/statusor.h>
+#include <absl/synchronization/mutex.h>
 
 #include "libs/common/metrics.h"
 #include "libs/rpc/server.h"
 #include "services/vector-search/config.h"
+#include "services/vector-search/coordinator/delayed_tasks.h"
+#include "services/vector-search/coordinator/resharder.h"
+#include "services/vector-search/remote_shards.h"
 #include "services/vector-search/service.h"
 #include "services/vector-search/shard_service.h"
 
@@ -22,10 +28,12 @@ class Node {
   ~Node();
 
   std::vector<rpc::ServiceEntry> Services();
-  // OK while the shards of this process answer.
+  // OK while the shards of this process answer; after a start only once the other processes can reach it, or did not
+  // answer for kIntroduction.
   absl::Status Ready() const;
-  void OnListening(const std::string& address) { shard_face_->SetAddress(address); }
-  void BeginDrain() { shard_face_->SetDraining(); }
+  // Makes itself known to the other processes.
+  void OnListening(const std::string& address);
+  void BeginDrain();
   // No call runs any more: stops following the log and writes the last snapshots.
   void Stop();
 
@@ -38,11 +46,19 @@ class Node {
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<Catalog> catalog_;
   std::unique_ptr<ShardHost> host_;
+  std::string self_;  // as the other processes know this one
+  std::map<std::string, std::shared_ptr<RemoteShards>> peers_;
+  std::unique_ptr<DelayedTasks> timer_;
   std::shared_ptr<LocalShards> local_;
   std::unique_ptr<Coordinator> coordinator_;
+  std::unique_ptr<Resharder> resharder_;
   std::vector<Registry::CallbackHandle> metrics_;
   std::unique_ptr<VectorFace> vector_face_;
   std::unique_ptr<ShardFace> shard_face_;
+  CancellationSource stopping_;
+  bool introduced_ = false;
+  mutable absl::Mutex introduction_mutex_;
+  size_t introductions_left_ ABSL_GUARDED_BY(introduction_mutex_) = 0;
   // Last, so that their tasks end before anything they use goes.
   std::unique_ptr<WorkQueue> writes_;
   std::unique_ptr<WorkQueue> reads_;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include <absl/strings/str_cat.h>
+#include <grpcpp/channel.h>
 
 #include "libs/common/status.h"
 #include "libs/rpc/context.h"
@@ -27,15 +28,15 @@ using AsyncStub = pb::ShardService::StubInterface::async_interface;
 template <typename Request, typename Response, typename Finish>
 void Send(const RequestContext& ctx, AsyncStub* stub,
           void (AsyncStub::*method)(grpc::ClientContext*, const Request*, Response*, std::function<void(grpc::Status)>),
-          const std::string& address, std::shared_ptr<Call<Request, Response>> call, Finish finish) {
+          std::shared_ptr<const std::string> address, std::shared_ptr<Call<Request, Response>> call, Finish finish) {
   // std::function wants a copyable target.
   auto shared = std::make_shared<Finish>(std::move(finish));
   call->registration = rpc::ContextToClient(ctx, call->client);
-  (stub->*method)(&call->client, &call->request, &call->response, [call, shared, &address](const grpc::Status& status) {
+  (stub->*method)(&call->client, &call->request, &call->response, [call, shared, address](const grpc::Status& status) {
     call->registration.Reset();
     absl::Status result = rpc::FromGrpc(status);
     // What concerns the call itself is the same wherever it is found out.
-    if (!absl::IsInvalidArgument(result)) result = Annotate(std::move(result), address);
+    if (!absl::IsInvalidArgument(result)) result = Annotate(std::move(result), *address);
     (*shared)(std::move(result), call->response);
   });
 }
@@ -54,7 +55,9 @@ absl::StatusOr<std::vector<T>> ConvertPoints(Points& points, Convert convert) {
 }  // namespace
 
 RemoteShards::RemoteShards(std::string address, std::shared_ptr<grpc::Channel> channel)
-    : address_(std::move(address)), stub_(pb::ShardService::NewStub(channel)) {}
+    : address_(std::make_shared<const std::string>(std::move(address))),
+      channel_(std::move(channel)),
+      stub_(pb::ShardService::NewStub(channel_)) {}
 
 void RemoteShards::Search(const RequestContext& ctx, const ShardTarget& target,
                           std::shared_ptr<const SearchQuery> query, Done<std::vector<FoundPoint>> done) {
@@ -156,10 +159,33 @@ void RemoteShards::Stats(const RequestContext& ctx, store::CollectionId collecti
          std::vector<HostedStats> stats;
          for (const pb::ShardStats& shard : response.shards()) {
            stats.push_back({static_cast<int32_t>(shard.shard()), shard.points(), shard.memory_bytes(),
-                            shard.applied_sequence(), shard.log_sequence()});
+                            shard.applied_sequence(), shard.log_sequence(), shard.epoch()});
          }
          done(std::move(stats));
        });
+}
+
+void RemoteShards::RefreshCatalog(const RequestContext& ctx, absl::AnyInvocable<void(absl::Status)> done) {
+  auto call = std::make_shared<Call<pb::RefreshCatalogRequest, pb::RefreshCatalogResponse>>();
+  Send(ctx, stub_->async(), &AsyncStub::RefreshCatalog, address_, std::move(call),
+       [done = std::move(done)](absl::Status status, pb::RefreshCatalogResponse&) mutable { done(std::move(status)); });
+}
+
+void RemoteShards::Introduce(const RequestContext& ctx, const std::string& self,
+                             absl::AnyInvocable<void(absl::Status)> done) {
+  auto call = std::make_shared<Call<pb::IntroduceRequest, pb::IntroduceResponse>>();
+  call->request.set_address(self);
+  call->client.set_wait_for_ready(true);
+  Send(ctx, stub_->async(), &AsyncStub::Introduce, address_, std::move(call),
+       [done = std::move(done)](absl::Status status, pb::IntroduceResponse&) mutable { done(std::move(status)); });
+}
+
+void RemoteShards::Connect(const RequestContext& ctx, absl::AnyInvocable<void(absl::Status)> done) {
+  grpc::experimental::ChannelResetConnectionBackoff(channel_.get());
+  auto call = std::make_shared<Call<pb::GetStatusRequest, pb::GetStatusResponse>>();
+  call->client.set_wait_for_ready(true);
+  Send(ctx, stub_->async(), &AsyncStub::GetStatus, address_, std::move(call),
+       [done = std::move(done)](absl::Status status, pb::GetStatusResponse&) mutable { done(std::move(status)); });
 }
 
 }  // namespace alcove::vector_search

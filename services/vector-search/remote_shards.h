@@ -31,11 +31,17 @@ class RemoteShards final : public ShardClient {
   void Notify(const RequestContext& ctx, std::vector<ShardTarget> targets, bool wait,
               absl::AnyInvocable<void(absl::Status)> done) override;
   void Stats(const RequestContext& ctx, store::CollectionId collection, Done<std::vector<HostedStats>> done) override;
+  void RefreshCatalog(const RequestContext& ctx, absl::AnyInvocable<void(absl::Status)> done) override;
+  // Tells the process that this one, at `self`, has started. Waits until it can be reached, within the deadline.
+  void Introduce(const RequestContext& ctx, const std::string& self, absl::AnyInvocable<void(absl::Status)> done);
+  // Connects now, without waiting for a pause after failed attempts to end; done when the process answers.
+  void Connect(const RequestContext& ctx, absl::AnyInvocable<void(absl::Status)> done);
   bool InProcess() const override { return false; }
-  std::string Name() const override { return address_; }
+  std::string Name() const override { return *address_; }
 
  private:
-  const std::string address_;
+  const std::shared_ptr<const std::string> address_;  // calls may end after this has gone
+  const std::shared_ptr<grpc::Channel> channel_;
   const std::unique_ptr<::alcove::vector::v1::ShardService::Stub> stub_;
 };
 

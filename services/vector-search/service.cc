@@ -13,14 +13,6 @@
 namespace alcove::vector_search {
 namespace {
 
-// A stream that ends at once with a status.
-class EndedStream final
-    : public grpc::ServerBidiReactor<pb::StreamUpsertPointsRequest, pb::StreamUpsertPointsResponse> {
- public:
-  explicit EndedStream(const absl::Status& status) { Finish(rpc::ToGrpc(status)); }
-  void OnDone() override { delete this; }
-};
-
 struct Nothing {};
 
 }  // namespace
@@ -42,7 +34,14 @@ VectorFace::VectorFace(Coordinator& coordinator, WorkQueue& reads, WorkQueue& wr
       batch_search_points_(options, pb::VectorService::service_full_name(), "BatchSearchPoints"),
       recommend_points_(options, pb::VectorService::service_full_name(), "RecommendPoints"),
       update_points_(options, pb::VectorService::service_full_name(), "UpdatePoints"),
-      facet_points_(options, pb::VectorService::service_full_name(), "FacetPoints") {}
+      facet_points_(options, pb::VectorService::service_full_name(), "FacetPoints"),
+      set_alias_(options, pb::VectorService::service_full_name(), "SetAlias"),
+      list_aliases_(options, pb::VectorService::service_full_name(), "ListAliases"),
+      delete_alias_(options, pb::VectorService::service_full_name(), "DeleteAlias"),
+      start_resharding_(options, pb::VectorService::service_full_name(), "StartResharding"),
+      get_resharding_(options, pb::VectorService::service_full_name(), "GetResharding"),
+      cancel_resharding_(options, pb::VectorService::service_full_name(), "CancelResharding"),
+      streams_(coordinator, writes, options) {}
 
 grpc::ServerUnaryReactor* VectorFace::CreateCollection(grpc::CallbackServerContext* server,
                                                        const pb::CreateCollectionRequest* request,
@@ -114,7 +113,7 @@ grpc::ServerUnaryReactor* VectorFace::UpsertPoints(grpc::CallbackServerContext* 
 
 grpc::ServerBidiReactor<pb::StreamUpsertPointsRequest, pb::StreamUpsertPointsResponse>* VectorFace::StreamUpsertPoints(
     grpc::CallbackServerContext* server) {
-  return new EndedStream(NotBuilt("StreamUpsertPoints"));
+  return streams_.Open(server);
 }
 
 grpc::ServerUnaryReactor* VectorFace::DeletePoints(grpc::CallbackServerContext* server,

@@ -4,6 +4,7 @@
 #include "alcove/vector/v1/vector.grpc.pb.h"
 #include "libs/rpc/method.h"
 #include "services/vector-search/coordinator/coordinator.h"
+#include "services/vector-search/upsert_stream.h"
 #include "services/vector-search/work_queue.h"
 
 namespace alcove::vector_search {
@@ -31,10 +32,19 @@ class VectorFace final : public ::alcove::vector::v1::VectorService::CallbackSer
   ALCOVE_UNARY(SearchPoints)
   ALCOVE_UNARY(BatchSearchPoints)
   ALCOVE_UNARY(RecommendPoints)
+  ALCOVE_UNARY(SetAlias)
+  ALCOVE_UNARY(ListAliases)
+  ALCOVE_UNARY(DeleteAlias)
+  ALCOVE_UNARY(StartResharding)
+  ALCOVE_UNARY(GetResharding)
+  ALCOVE_UNARY(CancelResharding)
 #undef ALCOVE_UNARY
   grpc::ServerBidiReactor<::alcove::vector::v1::StreamUpsertPointsRequest,
                           ::alcove::vector::v1::StreamUpsertPointsResponse>*
   StreamUpsertPoints(grpc::CallbackServerContext* server) override;
+
+  // Ends uploads under way once what they have sent is stored.
+  void BeginDrain() { streams_.BeginDrain(); }
 
  private:
   Coordinator& coordinator_;
@@ -42,7 +52,9 @@ class VectorFace final : public ::alcove::vector::v1::VectorService::CallbackSer
   WorkQueue& writes_;
   rpc::UnaryMethod create_collection_, get_collection_, list_collections_, delete_collection_, upsert_points_,
       delete_points_, get_points_, scroll_points_, count_points_, search_points_, batch_search_points_,
-      recommend_points_, update_points_, facet_points_;
+      recommend_points_, update_points_, facet_points_, set_alias_, list_aliases_, delete_alias_, start_resharding_,
+      get_resharding_, cancel_resharding_;
+  UpsertStreams streams_;
 };
 
 }  // namespace alcove::vector_search

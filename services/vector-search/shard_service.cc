@@ -43,6 +43,8 @@ ShardFace::ShardFace(ShardHost& host, Catalog& catalog, LocalShards& shards, Wor
       count_shard_(options, pb::ShardService::service_full_name(), "CountShard"),
       notify_shard_(options, pb::ShardService::service_full_name(), "NotifyShard"),
       get_shard_stats_(options, pb::ShardService::service_full_name(), "GetShardStats"),
+      refresh_catalog_(options, pb::ShardService::service_full_name(), "RefreshCatalog"),
+      introduce_(options, pb::ShardService::service_full_name(), "Introduce"),
       get_status_(options, pb::ShardService::service_full_name(), "GetStatus"),
       get_sparse_statistics_(options, pb::ShardService::service_full_name(), "GetSparseStatistics"),
       facet_shard_(options, pb::ShardService::service_full_name(), "FacetShard") {}
@@ -193,8 +195,37 @@ grpc::ServerUnaryReactor* ShardFace::GetShardStats(grpc::CallbackServerContext* 
           out->set_memory_bytes(stats.memory_bytes);
           out->set_applied_sequence(stats.applied);
           out->set_log_sequence(stats.head);
+          out->set_epoch(stats.epoch);
         }
       });
+}
+
+grpc::ServerUnaryReactor* ShardFace::RefreshCatalog(grpc::CallbackServerContext* server,
+                                                    const pb::RefreshCatalogRequest* request,
+                                                    pb::RefreshCatalogResponse* response) {
+  return Answer<Nothing>(
+      refresh_catalog_, server, reads_,
+      [=, this](const RequestContext& ctx, Done<Nothing> done) {
+        if (absl::Status status = catalog_.Refresh(); !status.ok()) return done(std::move(status));
+        done(Nothing());
+      },
+      [](Nothing) {});
+}
+
+grpc::ServerUnaryReactor* ShardFace::Introduce(grpc::CallbackServerContext* server, const pb::IntroduceRequest* request,
+                                               pb::IntroduceResponse* response) {
+  return Answer<Nothing>(
+      introduce_, server, reads_,
+      [=, this](const RequestContext& ctx, Done<Nothing> done) {
+        const auto peer = peers_.find(request->address());
+        // A process this one's configuration does not know is not asked anything either.
+        if (peer == peers_.end()) return done(Nothing());
+        peer->second(ctx, [done = std::move(done)](absl::Status status) mutable {
+          if (!status.ok()) return done(std::move(status));
+          done(Nothing());
+        });
+      },
+      [](Nothing) {});
 }
 
 grpc::ServerUnaryReactor* ShardFace::GetStatus(grpc::CallbackServerContext* server, const pb::GetStatusRequest* request,

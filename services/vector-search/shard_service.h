@@ -1,9 +1,13 @@
 // alcove.vector.v1.ShardService: what other processes ask of the shards held here, and how this process is.
 #pragma once
 
+#include <functional>
+#include <map>
 #include <string>
+#include <utility>
 
 #include <absl/base/thread_annotations.h>
+#include <absl/functional/any_invocable.h>
 #include <absl/synchronization/mutex.h>
 #include <absl/time/time.h>
 
@@ -20,6 +24,9 @@ class ShardFace final : public ::alcove::vector::v1::ShardService::CallbackServi
   ShardFace(ShardHost& host, Catalog& catalog, LocalShards& shards, WorkQueue& reads,
             const rpc::MethodOptions& options);
 
+  using Connect = std::function<void(const RequestContext&, absl::AnyInvocable<void(absl::Status)>)>;
+  // How other processes are reached, by address; before the first call.
+  void SetPeers(std::map<std::string, Connect> peers) { peers_ = std::move(peers); }
   void SetAddress(const std::string& address);
   void SetDraining();
 
@@ -35,6 +42,8 @@ class ShardFace final : public ::alcove::vector::v1::ShardService::CallbackServi
   ALCOVE_UNARY(FacetShard)
   ALCOVE_UNARY(NotifyShard)
   ALCOVE_UNARY(GetShardStats)
+  ALCOVE_UNARY(RefreshCatalog)
+  ALCOVE_UNARY(Introduce)
   ALCOVE_UNARY(GetStatus)
 #undef ALCOVE_UNARY
 
@@ -46,11 +55,12 @@ class ShardFace final : public ::alcove::vector::v1::ShardService::CallbackServi
   LocalShards& shards_;
   WorkQueue& reads_;
   const absl::Time started_at_;
+  std::map<std::string, Connect> peers_;
   mutable absl::Mutex mutex_;
   std::string address_ ABSL_GUARDED_BY(mutex_);
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   rpc::UnaryMethod search_shard_, get_shard_points_, scroll_shard_, count_shard_, notify_shard_, get_shard_stats_,
-      get_status_, get_sparse_statistics_, facet_shard_;
+      refresh_catalog_, introduce_, get_status_, get_sparse_statistics_, facet_shard_;
 };
 
 }  // namespace alcove::vector_search

@@ -17,6 +17,8 @@ CatalogEntry ToEntry(const store::Collection& collection) {
   entry.tenant = collection.tenant;
   entry.name = collection.name;
   entry.placement = collection.placement;
+  entry.next_placement = collection.next_placement;
+  entry.floors = collection.floors;
   entry.created_at = collection.created_at;
   auto config = DecodeConfig(collection.config);
   if (config.ok()) {
@@ -65,6 +67,12 @@ absl::Status Catalog::Reload(int64_t version) {
     }
     page.page_token = rows.next_page_token;
   } while (!page.page_token.empty());
+  ALCOVE_ASSIGN_OR_RETURN(const auto aliases, collections_->AllAliases());
+  for (const auto& [tenant, alias] : aliases) {
+    // A collection that went between the two reads: the counter has moved on, too.
+    const auto at = fresh->by_id.find(alias.collection_id);
+    if (at != fresh->by_id.end()) fresh->by_name.emplace(std::pair(tenant, alias.name), at->second);
+  }
   CatalogSnapshotPtr published = std::move(fresh);
   {
     absl::MutexLock lock(&mutex_);

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -31,6 +32,9 @@ struct CatalogEntry {
   std::string name;
   CollectionConfig config;
   store::Placement placement;
+  std::optional<store::Placement> next_placement;  // while the collection is being resharded
+  // [shard]: what a shard must have applied to hold all that could be found before the placement came into force.
+  std::vector<store::Sequence> floors;
   absl::Time created_at;
   absl::Status usable;  // why its settings cannot be read by this build; OK otherwise
 
@@ -44,7 +48,7 @@ CatalogEntry ToEntry(const store::Collection& collection);
 
 struct CatalogSnapshot {
   int64_t version = -1;
-  std::map<std::pair<std::string, std::string>, CatalogEntryPtr> by_name;  // (tenant, name)
+  std::map<std::pair<std::string, std::string>, CatalogEntryPtr> by_name;  // (tenant, name or alias)
   absl::flat_hash_map<store::CollectionId, CatalogEntryPtr> by_id;
   std::vector<store::CollectionId> dropping;  // their log is still to be removed
 };
@@ -71,8 +75,8 @@ class Catalog {
   void Stop();
 
   CatalogSnapshotPtr Current() const;
-  // NOT_FOUND names the collection; the entry's own error when its settings cannot be read. Looks at the store before
-  // it says NOT_FOUND.
+  // By name or alias. NOT_FOUND names the collection; the entry's own error when its settings cannot be read. Looks at
+  // the store before it says NOT_FOUND.
   absl::StatusOr<CatalogEntryPtr> Find(absl::string_view tenant, absl::string_view name);
   absl::StatusOr<CatalogEntryPtr> FindById(store::CollectionId id);
 

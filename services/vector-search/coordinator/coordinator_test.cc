@@ -80,6 +80,11 @@ class FakeProcess final : public ShardClient {
     }
     done(std::move(stats));
   }
+  void RefreshCatalog(const RequestContext&, absl::AnyInvocable<void(absl::Status)> done) override {
+    ++refreshed;
+    done(absl::OkStatus());
+  }
+  int refreshed = 0;
   bool InProcess() const override { return false; }
   std::string Name() const override { return "fake"; }
 };
@@ -121,7 +126,7 @@ class CoordinatorTest : public ::testing::Test {
   Catalog catalog_{&store_->collections()};
   std::shared_ptr<FakeProcess> a_ = std::make_shared<FakeProcess>();
   std::shared_ptr<FakeProcess> b_ = std::make_shared<FakeProcess>();
-  Coordinator coordinator_{{.default_shards = 2}, &catalog_, store_.get(), {a_, b_}};
+  Coordinator coordinator_{{.default_shards = 2}, &catalog_, store_.get(), {a_, b_}, {a_, b_}};
   const RequestContext ctx_{{.tenant = "t"}};
 };
 
@@ -212,7 +217,7 @@ TEST_F(CoordinatorTest, AWriteNamesTheShardsItWentToAndTellsThem) {
   b_->notified.clear();
   const auto reply = Now<WriteReply>([&](Done<WriteReply> done) { coordinator_.Upsert(ctx_, call, std::move(done)); });
   ASSERT_THAT(reply, IsOk());
-  const ShardSequences sequences = ParseSequenceToken(reply->sequence, 2).value();
+  const ShardSequences sequences = ParseSequenceToken(reply->sequence, {2, 1}).value().sequences;
   ASSERT_THAT(sequences, SizeIs(2));
   EXPECT_EQ(sequences[0].second + sequences[1].second, 20);
   EXPECT_EQ(a_->notified.at(0).min_sequence, sequences[0].second);

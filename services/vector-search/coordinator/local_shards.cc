@@ -17,7 +17,7 @@ absl::Time WaitDeadline(const RequestContext& ctx) { return std::min(ctx.deadlin
 
 template <typename T, typename Work>
 void LocalShards::Run(const RequestContext& ctx, const ShardTarget& target, Work work, Done<T> done) {
-  absl::StatusOr<HostedShardPtr> hosted = host_->Find(target.collection, target.shard);
+  absl::StatusOr<HostedShardPtr> hosted = host_->Find(target.collection, target.shard, target.epoch);
   if (!hosted.ok()) return done(hosted.status());
   if ((*hosted)->shard().applied_sequence() >= target.min_sequence) return done(work((*hosted)->shard()));
   HostedShard& shard = **hosted;
@@ -89,7 +89,7 @@ void LocalShards::Notify(const RequestContext& ctx, std::vector<ShardTarget> tar
   });
   for (size_t i = 0; i < targets.size(); ++i) {
     Done<bool> slot = gather->Slot(i);
-    absl::StatusOr<HostedShardPtr> hosted = host_->Find(targets[i].collection, targets[i].shard);
+    absl::StatusOr<HostedShardPtr> hosted = host_->Find(targets[i].collection, targets[i].shard, targets[i].epoch);
     if (!hosted.ok()) {
       slot(hosted.status());
       continue;
@@ -115,6 +115,10 @@ void LocalShards::Stats(const RequestContext& ctx, store::CollectionId collectio
   std::vector<HostedStats> stats;
   for (const HostedShardPtr& hosted : host_->List(collection)) stats.push_back(hosted->Stats());
   done(std::move(stats));
+}
+
+void LocalShards::RefreshCatalog(const RequestContext& ctx, absl::AnyInvocable<void(absl::Status)> done) {
+  done(catalog_->Refresh());
 }
 
 }  // namespace alcove::vector_search

@@ -9,8 +9,8 @@ namespace alcove::vector_search {
 // Work whose sequence is applied already runs on the caller's thread; work that has to wait runs on the pool later.
 class LocalShards final : public ShardClient {
  public:
-  // Both outlive this.
-  LocalShards(ShardHost* host, TaskPool* pool) : host_(host), pool_(pool) {}
+  // All outlive this.
+  LocalShards(ShardHost* host, Catalog* catalog, TaskPool* pool) : host_(host), catalog_(catalog), pool_(pool) {}
 
   void Search(const RequestContext& ctx, const ShardTarget& target, std::shared_ptr<const SearchQuery> query,
               Done<std::vector<FoundPoint>> done) override;
@@ -27,6 +27,7 @@ class LocalShards final : public ShardClient {
   void Notify(const RequestContext& ctx, std::vector<ShardTarget> targets, bool wait,
               absl::AnyInvocable<void(absl::Status)> done) override;
   void Stats(const RequestContext& ctx, store::CollectionId collection, Done<std::vector<HostedStats>> done) override;
+  void RefreshCatalog(const RequestContext& ctx, absl::AnyInvocable<void(absl::Status)> done) override;
   bool InProcess() const override { return true; }
   std::string Name() const override { return "this process"; }
 
@@ -36,6 +37,7 @@ class LocalShards final : public ShardClient {
   void Run(const RequestContext& ctx, const ShardTarget& target, Work work, Done<T> done);
 
   ShardHost* const host_;
+  Catalog* const catalog_;
   TaskPool* const pool_;
 };
 

@@ -37,12 +37,13 @@ absl::Status FirstFailure(const CatalogEntry& entry, const std::vector<ShardTarg
 void Coordinator::Get(const RequestContext& ctx, GetCall call, Done<std::vector<StoredPoint>> done) {
   absl::StatusOr<CatalogEntryPtr> found = Find(ctx, call.collection);
   if (!found.ok()) return done(found.status());
+  CatalogEntryPtr entry = *std::move(found);
   absl::Status status = ValidateIds("ids", call.query.ids, 1, kMaxGetIds);
   status.Update(ValidateSelector(call.query.payload));
   if (!status.ok()) return done(status);
-  absl::StatusOr<std::vector<ShardTarget>> all = Targets(**found, call.min_sequence);
+  absl::StatusOr<std::vector<ShardTarget>> all = Targets(ctx, entry, call.min_sequence);
   if (!all.ok()) return done(all.status());
-  Fetch(ctx, *std::move(found), *all, std::move(call.query), false, std::move(done));
+  Fetch(ctx, std::move(entry), *all, std::move(call.query), false, std::move(done));
 }
 
 void Coordinator::Fetch(const RequestContext& ctx, CatalogEntryPtr entry, const std::vector<ShardTarget>& all,
@@ -93,7 +94,7 @@ void Coordinator::Fetch(const RequestContext& ctx, CatalogEntryPtr entry, const 
 void Coordinator::Scroll(const RequestContext& ctx, ScrollCall call, Done<ScrollReply> done) {
   absl::StatusOr<CatalogEntryPtr> found = Find(ctx, call.collection);
   if (!found.ok()) return done(found.status());
-  const CatalogEntryPtr entry = *std::move(found);
+  CatalogEntryPtr entry = *std::move(found);
   if (call.page_size > kMaxPage) {
     return done(InvalidField("page_size", absl::StrCat("must be 1 to ", kMaxPage, ", not ", call.page_size)));
   }
@@ -112,10 +113,11 @@ void Coordinator::Scroll(const RequestContext& ctx, ScrollCall call, Done<Scroll
   query->payload = std::move(call.payload);
   query->with_vectors = call.with_vectors;
 
-  absl::StatusOr<std::vector<ShardTarget>> targets = Targets(*entry, call.min_sequence);
-  if (!targets.ok()) return done(targets.status());
+  absl::StatusOr<std::vector<ShardTarget>> wanted = Targets(ctx, entry, call.min_sequence);
+  if (!wanted.ok()) return done(wanted.status());
+  const std::vector<ShardTarget> targets = *std::move(wanted);
   auto gather = Gather<std::vector<StoredPoint>>::Make(
-      targets->size(), [entry, targets = *targets, page_size, done = std::move(done)](auto results) mutable {
+      targets.size(), [entry, targets, page_size, done = std::move(done)](auto results) mutable {
         if (absl::Status failure = FirstFailure(*entry, targets, results); !failure.ok()) return done(failure);
         ScrollReply reply;
         for (auto& result : results) {
@@ -130,12 +132,12 @@ void Coordinator::Scroll(const RequestContext& ctx, ScrollCall call, Done<Scroll
         done(std::move(reply));
       });
   const RequestContext shard_ctx = ShardContext(ctx);
-  for (size_t i = 0; i < targets->size(); ++i) {
-    const auto client = ClientOf((*targets)[i].shard);
+  for (size_t i = 0; i < targets.size(); ++i) {
+    const auto client = ClientOf(targets[i].shard);
     if (!client.ok()) {
       gather->Slot(i)(client.status());
     } else {
-      (*client)->Scroll(shard_ctx, (*targets)[i], query, gather->Slot(i));
+      (*client)->Scroll(shard_ctx, targets[i], query, gather->Slot(i));
     }
   }
 }
@@ -143,27 +145,27 @@ void Coordinator::Scroll(const RequestContext& ctx, ScrollCall call, Done<Scroll
 void Coordinator::Count(const RequestContext& ctx, CountCall call, Done<int64_t> done) {
   absl::StatusOr<CatalogEntryPtr> found = Find(ctx, call.collection);
   if (!found.ok()) return done(found.status());
-  const CatalogEntryPtr entry = *std::move(found);
+  CatalogEntryPtr entry = *std::move(found);
   if (absl::Status status = PlanFilter(entry->config, FieldList(entry->config), call.filter).status(); !status.ok()) {
     return done(status);
   }
-  absl::StatusOr<std::vector<ShardTarget>> targets = Targets(*entry, call.min_sequence);
-  if (!targets.ok()) return done(targets.status());
-  auto gather =
-      Gather<int64_t>::Make(targets->size(), [entry, targets = *targets, done = std::move(done)](auto results) mutable {
-        if (absl::Status failure = FirstFailure(*entry, targets, results); !failure.ok()) return done(failure);
-        int64_t count = 0;
-        for (const auto& result : results) count += *result;
-        done(count);
-      });
+  absl::StatusOr<std::vector<ShardTarget>> wanted = Targets(ctx, entry, call.min_sequence);
+  if (!wanted.ok()) return done(wanted.status());
+  const std::vector<ShardTarget> targets = *std::move(wanted);
+  auto gather = Gather<int64_t>::Make(targets.size(), [entry, targets, done = std::move(done)](auto results) mutable {
+    if (absl::Status failure = FirstFailure(*entry, targets, results); !failure.ok()) return done(failure);
+    int64_t count = 0;
+    for (const auto& result : results) count += *result;
+    done(count);
+  });
   const auto filter = std::make_shared<const Filter>(std::move(call.filter));
   const RequestContext shard_ctx = ShardContext(ctx);
-  for (size_t i = 0; i < targets->size(); ++i) {
-    const auto client = ClientOf((*targets)[i].shard);
+  for (size_t i = 0; i < targets.size(); ++i) {
+    const auto client = ClientOf(targets[i].shard);
     if (!client.ok()) {
       gather->Slot(i)(client.status());
     } else {
-      (*client)->Count(shard_ctx, (*targets)[i], filter, gather->Slot(i));
+      (*client)->Count(shard_ctx, targets[i], filter, gather->Slot(i));
     }
   }
 }
@@ -171,7 +173,7 @@ void Coordinator::Count(const RequestContext& ctx, CountCall call, Done<int64_t>
 void Coordinator::Facet(const RequestContext& ctx, FacetCall call, Done<FacetReply> done) {
   absl::StatusOr<CatalogEntryPtr> found = Find(ctx, call.collection);
   if (!found.ok()) return done(found.status());
-  const CatalogEntryPtr entry = *std::move(found);
+  CatalogEntryPtr entry = *std::move(found);
   if (call.query.limit > kMaxLimit) {
     return done(InvalidField("limit", absl::StrCat("must be 1 to ", kMaxLimit, ", not ", call.query.limit)));
   }
@@ -180,7 +182,7 @@ void Coordinator::Facet(const RequestContext& ctx, FacetCall call, Done<FacetRep
   absl::Status status = FacetField(fields, call.query.field).status();
   status.Update(PlanFilter(entry->config, fields, call.query.filter).status());
   if (!status.ok()) return done(status);
-  absl::StatusOr<std::vector<ShardTarget>> targets = Targets(*entry, call.min_sequence);
+  absl::StatusOr<std::vector<ShardTarget>> targets = Targets(ctx, entry, call.min_sequence);
   if (!targets.ok()) return done(targets.status());
   auto gather = Gather<ShardFacet>::Make(
       targets->size(), [entry, targets = *targets, limit, done = std::move(done)](auto results) mutable {

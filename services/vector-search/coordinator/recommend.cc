@@ -57,9 +57,9 @@ absl::StatusOr<SearchCall> ToSearch(const CollectionConfig& config, RecommendCal
 void Coordinator::Recommend(const RequestContext& ctx, RecommendCall call, Done<SearchReply> done) {
   absl::StatusOr<CatalogEntryPtr> found = Find(ctx, call.collection);
   if (!found.ok()) return done(found.status());
-  const CatalogEntryPtr entry = *std::move(found);
+  CatalogEntryPtr entry = *std::move(found);
   if (absl::Status status = PrepareRecommend(entry->config, call); !status.ok()) return done(status);
-  absl::StatusOr<std::vector<ShardTarget>> targets = Targets(*entry, call.search.min_sequence);
+  absl::StatusOr<std::vector<ShardTarget>> targets = Targets(ctx, entry, call.search.min_sequence);
   if (!targets.ok()) return done(targets.status());
 
   std::vector<std::string> ids = call.positive_ids;

@@ -43,7 +43,7 @@ void Coordinator::Search(const RequestContext& ctx, SearchCall call, Done<Search
   absl::StatusOr<CatalogEntryPtr> entry = Find(ctx, call.collection);
   if (!entry.ok()) return done(entry.status());
   if (absl::Status status = PrepareSearch((*entry)->config, call); !status.ok()) return done(status);
-  absl::StatusOr<std::vector<ShardTarget>> targets = Targets(**entry, call.min_sequence);
+  absl::StatusOr<std::vector<ShardTarget>> targets = Targets(ctx, *entry, call.min_sequence);
   if (!targets.ok()) return done(targets.status());
   RunSearch(ctx, *std::move(entry), *std::move(targets), std::move(call), std::move(done));
 }
@@ -68,7 +68,7 @@ void Coordinator::SearchOne(const RequestContext& ctx, CatalogEntryPtr entry, st
       return SearchWithStatistics(ctx, std::move(entry), std::move(targets), std::move(call), std::move(done));
     }
   }
-  FanOut(ctx, std::move(entry), std::move(targets), std::move(call), std::move(done));
+  FanOut(ctx, std::move(entry), std::move(targets), std::move(call), true, std::move(done));
 }
 
 void Coordinator::SearchWithStatistics(const RequestContext& ctx, CatalogEntryPtr entry,
@@ -96,7 +96,7 @@ void Coordinator::SearchWithStatistics(const RequestContext& ctx, CatalogEntryPt
           absl::StrCat("shard ", targets[i].shard, ": ", StatusCodeName(status.code()), ": ", status.message())));
     }
     call.query.statistics = std::move(sum);
-    FanOut(ctx, std::move(entry), std::move(targets), std::move(call), std::move(done));
+    FanOut(ctx, std::move(entry), std::move(targets), std::move(call), true, std::move(done));
   });
   RequestContext shard_ctx = ShardContext(ctx);
   if (ctx.has_deadline()) shard_ctx = shard_ctx.WithTimeout(ctx.Remaining(*clock_) * 0.4, *clock_);
@@ -148,20 +148,21 @@ void Coordinator::SearchById(const RequestContext& ctx, CatalogEntryPtr entry, s
               absl::StrCat("point \"", call.id, "\" has no vector \"", call.query.vector_name, "\"")));
         }
         call.query.exclude_id = call.id;
-        FanOut(ctx, std::move(entry), std::move(targets), std::move(call), std::move(done));
+        FanOut(ctx, std::move(entry), std::move(targets), std::move(call), true, std::move(done));
       });
 }
 
 void Coordinator::FanOut(const RequestContext& ctx, CatalogEntryPtr entry, std::vector<ShardTarget> targets,
-                         SearchCall call, Done<SearchReply> done) {
+                         SearchCall call, bool again, Done<SearchReply> done) {
   const int64_t begin = clock_->MonotonicNanos();
   const uint32_t limit = call.query.limit;
   const uint32_t offset = call.offset;
   auto query = std::make_shared<SearchQuery>(std::move(call.query));
   query->limit = limit + offset;
+  const bool allow_partial = call.allow_partial;
 
   auto gather = Gather<std::vector<FoundPoint>>::Make(
-      targets.size(), [this, ctx, entry, targets, limit, offset, begin, allow_partial = call.allow_partial,
+      targets.size(), [this, ctx, entry, targets, limit, offset, begin, allow_partial, again, query,
                        done = std::move(done)](auto results) mutable {
         if (search_seconds_ != nullptr) search_seconds_->Observe(absl::Nanoseconds(clock_->MonotonicNanos() - begin));
         std::vector<std::string> failures;
@@ -171,6 +172,17 @@ void Coordinator::FanOut(const RequestContext& ctx, CatalogEntryPtr entry, std::
           if (status.ok()) continue;
           if (absl::IsNotFound(status)) return done(NotFound("collection", entry->name));
           if (ConcernsTheCall(status)) return done(status);
+          if (again && PlacementMovedOn(*entry, status)) {
+            auto fresh = catalog_->FindById(entry->id);
+            if (!fresh.ok()) return done(NotFound("collection", entry->name));
+            std::vector<ShardTarget> targets = AllTargets(**fresh);
+            SearchCall call;
+            call.query = *query;
+            call.query.limit = limit;
+            call.offset = offset;
+            call.allow_partial = allow_partial;
+            return FanOut(ctx, *std::move(fresh), std::move(targets), std::move(call), false, std::move(done));
+          }
           timed_out = timed_out && absl::IsDeadlineExceeded(status);
           failures.push_back(
               absl::StrCat("shard ", targets[i].shard, ": ", StatusCodeName(status.code()), ": ", status.message()));
@@ -191,7 +203,7 @@ void Coordinator::FanOut(const RequestContext& ctx, CatalogEntryPtr entry, std::
       });
 
   RequestContext shard_ctx = ShardContext(ctx);
-  if (call.allow_partial && ctx.has_deadline()) {
+  if (allow_partial && ctx.has_deadline()) {
     // Leaves time to answer with what the other shards found.
     shard_ctx = shard_ctx.WithTimeout(ctx.Remaining(*clock_) * 0.8, *clock_);
   }

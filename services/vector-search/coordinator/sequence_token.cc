@@ -43,18 +43,24 @@ std::string PageBytes(store::CollectionId collection, absl::string_view after_id
 
 }  // namespace
 
-std::string FormatSequenceToken(const ShardSequences& sequences) {
+std::string FormatSequenceToken(int64_t epoch, const ShardSequences& sequences) {
   std::string out;
   for (const auto& [shard, sequence] : sequences) {
     absl::StrAppend(&out, out.empty() ? "" : ",", shard, ":", sequence);
   }
-  return out;
+  return out.empty() || epoch <= 1 ? out : absl::StrCat("e", epoch, ";", out);
 }
 
-absl::StatusOr<ShardSequences> ParseSequenceToken(absl::string_view token, int32_t shard_count) {
-  ShardSequences out;
-  if (token.empty()) return out;
+absl::StatusOr<SequenceToken> ParseSequenceToken(absl::string_view token, const store::Placement& placement) {
+  SequenceToken result;
+  if (token.empty()) return result;
   if (token.size() > kMaxTokenBytes) return BadSequence("too long");
+  result.epoch = 1;
+  if (TakeChar(token, 'e') && (!TakeNumber(token, &result.epoch) || result.epoch < 2 || !TakeChar(token, ';'))) {
+    return BadSequence("expected e<epoch>;shard:sequence,…");
+  }
+  const int32_t shard_count = result.epoch == placement.epoch ? placement.shard_count : kMaxShards;
+  ShardSequences& out = result.sequences;
   do {
     int64_t shard, sequence;
     if (!TakeNumber(token, &shard) || !TakeChar(token, ':') || !TakeNumber(token, &sequence)) {
@@ -67,7 +73,7 @@ absl::StatusOr<ShardSequences> ParseSequenceToken(absl::string_view token, int32
     out.emplace_back(static_cast<int32_t>(shard), sequence);
   } while (TakeChar(token, ','));
   if (!token.empty()) return BadSequence("expected shard:sequence,…");
-  return out;
+  return result;
 }
 
 std::string FormatPageToken(store::CollectionId collection, absl::string_view after_id) {

@@ -13,17 +13,54 @@ using ::testing::IsEmpty;
 using ::testing::Pair;
 
 TEST(SequenceToken, ComesBackAsItWas) {
-  EXPECT_EQ(FormatSequenceToken({{0, 17}, {3, 4}}), "0:17,3:4");
-  EXPECT_THAT(ParseSequenceToken("0:17,3:4", 4), IsOkAndHolds(ElementsAre(Pair(0, 17), Pair(3, 4))));
-  EXPECT_THAT(ParseSequenceToken("", 4), IsOkAndHolds(IsEmpty()));
+  EXPECT_EQ(FormatSequenceToken(1, {{0, 17}, {3, 4}}), "0:17,3:4");
+  EXPECT_EQ(FormatSequenceToken(12, {{0, 17}, {3, 4}}), "e12;0:17,3:4");
+  EXPECT_EQ(FormatSequenceToken(12, {}), "");
+  ALCOVE_ASSERT_OK_AND_ASSIGN(SequenceToken token, ParseSequenceToken("0:17,3:4", {4, 1}));
+  EXPECT_EQ(token.epoch, 1);
+  EXPECT_THAT(token.sequences, ElementsAre(Pair(0, 17), Pair(3, 4)));
+  ALCOVE_ASSERT_OK_AND_ASSIGN(token, ParseSequenceToken("", {4, 1}));
+  EXPECT_EQ(token.epoch, 0);
+  EXPECT_THAT(token.sequences, IsEmpty());
+}
+
+TEST(SequenceToken, OfAnotherPlacementIsReadButNotHeldToThisOnesShards) {
+  ALCOVE_ASSERT_OK_AND_ASSIGN(SequenceToken token, ParseSequenceToken("e2;7:1", {4, 3}));
+  EXPECT_EQ(token.epoch, 2);
+  EXPECT_THAT(token.sequences, ElementsAre(Pair(7, 1)));
+  ALCOVE_ASSERT_OK_AND_ASSIGN(token, ParseSequenceToken("5:1", {4, 3}));
+  EXPECT_EQ(token.epoch, 1);
+  EXPECT_FALSE(ParseSequenceToken("e3;4:1", {4, 3}).ok());
 }
 
 TEST(SequenceToken, RefusesAnythingElse) {
-  for (const char* token : {"0", "0:", ":1", "0:1,", ",0:1", "0:1,0:2", "1:1,0:1", "4:1", "-1:1", "0:-1", "0:1 ", "a:b",
-                            "00:1", "0:01", "0:9999999999999999999", "99999999999999999999:1", "0:1,1:2x"}) {
-    EXPECT_FALSE(ParseSequenceToken(token, 4).ok()) << token;
+  for (const char* token : {"0",
+                            "0:",
+                            ":1",
+                            "0:1,",
+                            ",0:1",
+                            "0:1,0:2",
+                            "1:1,0:1",
+                            "4:1",
+                            "-1:1",
+                            "0:-1",
+                            "0:1 ",
+                            "a:b",
+                            "00:1",
+                            "0:01",
+                            "0:9999999999999999999",
+                            "99999999999999999999:1",
+                            "0:1,1:2x",
+                            "e1;0:1",
+                            "e2",
+                            "e2;",
+                            "e;0:1",
+                            "e02;0:1",
+                            "e2,0:1",
+                            "ee2;0:1"}) {
+    EXPECT_FALSE(ParseSequenceToken(token, {4, 1}).ok()) << token;
   }
-  EXPECT_FALSE(ParseSequenceToken(std::string(kMaxTokenBytes + 1, '1'), 4).ok());
+  EXPECT_FALSE(ParseSequenceToken(std::string(kMaxTokenBytes + 1, '1'), {4, 1}).ok());
 }
 
 TEST(PageToken, ComesBackForItsCollectionOnly) {

@@ -24,6 +24,7 @@ struct ShardTarget {
   store::CollectionId collection = 0;
   int32_t shard = 0;
   store::Sequence min_sequence = 0;  // answer only when this is applied
+  int64_t epoch = 0;                 // of the placement the shard number belongs to; 0: the one in force
 };
 
 // Values one shard answers with; counts of rarer ones are left out.
@@ -61,6 +62,8 @@ class ShardClient {
   // Sizes of the collection's shards in that process.
   virtual void Stats(const RequestContext& ctx, store::CollectionId collection,
                      Done<std::vector<HostedStats>> done) = 0;
+  // Looks at the catalogue now: it has changed.
+  virtual void RefreshCatalog(const RequestContext& ctx, absl::AnyInvocable<void(absl::Status)> done) = 0;
   // Whether the work is done on the caller's thread.
   virtual bool InProcess() const = 0;
   // For messages: "this process", "10.0.0.2:7110".

@@ -7,8 +7,8 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace alcove::vector_search;
   const absl::string_view text(reinterpret_cast<const char*>(data), size);
-  const auto sequences = ParseSequenceToken(text, 8);
-  if (sequences.ok() && FormatSequenceToken(*sequences) != text) std::abort();
+  const auto token = ParseSequenceToken(text, {8, 3});
+  if (token.ok() && FormatSequenceToken(token->epoch, token->sequences) != text) std::abort();
   (void)ParsePageToken(text, 7);
   return 0;
 }

@@ -4,10 +4,10 @@
 #include <utility>
 
 #include <absl/strings/str_cat.h>
-#include <absl/synchronization/notification.h>
 
 #include "libs/common/log.h"
 #include "libs/common/status.h"
+#include "services/vector-search/coordinator/await.h"
 #include "services/vector-search/coordinator/coordinator.h"
 #include "services/vector-search/coordinator/validate.h"
 
@@ -16,27 +16,14 @@ namespace {
 
 constexpr uint32_t kDeletePage = 10'000;
 
-// Waits for an answer that is asked for asynchronously. Only on threads that may wait.
-template <typename T, typename Ask>
-absl::StatusOr<T> Await(Ask ask) {
-  absl::Notification ready;
-  absl::StatusOr<T> answer = absl::UnknownError("no answer");
-  ask([&](absl::StatusOr<T> result) {
-    answer = std::move(result);
-    ready.Notify();
-  });
-  ready.WaitForNotification();
-  return answer;
-}
-
-// The operation views the vectors; components move into it. A sparse vector without components is none.
-void AddVectors(const std::vector<NamedVector>& vectors, std::vector<NamedSparse>& sparse, PointOperation& operation) {
+// The operation views the vectors; components are copied. A sparse vector without components is none.
+void AddVectors(const std::vector<NamedVector>& vectors, const std::vector<NamedSparse>& sparse,
+                PointOperation& operation) {
   for (const NamedVector& vector : vectors) {
     operation.dense.push_back({vector.name, FloatBytes(absl::MakeConstSpan(vector.values))});
   }
-  for (NamedSparse& vector : sparse) {
-    operation.sparse.push_back(
-        {vector.name, std::move(vector.components.indices), std::move(vector.components.values)});
+  for (const NamedSparse& vector : sparse) {
+    operation.sparse.push_back({vector.name, vector.components.indices, vector.components.values});
   }
 }
 
@@ -81,7 +68,7 @@ void Coordinator::Announce(const RequestContext& ctx, const CatalogEntry& entry,
   for (const auto& [shard, sequence] : sequences) {
     const auto client = ClientOf(shard);
     if (client.ok()) {
-      by_process[*client].push_back({entry.id, shard, sequence});
+      by_process[*client].push_back({entry.id, shard, sequence, entry.placement.epoch});
     } else {
       missing = client.status();
     }
@@ -119,12 +106,41 @@ void Coordinator::Write(const RequestContext& ctx, CatalogEntryPtr entry, absl::
   const absl::StatusOr<ShardSequences> sequences = Append(ctx, entry, operations, idempotency_key);
   if (!sequences.ok()) return done(sequences.status());
   if (upserted_ != nullptr) upserted_->Increment(count);
-  WriteReply reply{count, FormatSequenceToken(*sequences)};
+  WriteReply reply{count, FormatSequenceToken(entry->placement.epoch, *sequences)};
   Announce(ctx, *entry, *sequences, wait,
            [reply = std::move(reply), done = std::move(done)](absl::Status status) mutable {
              if (!status.ok()) return done(VisibleLater(std::move(status)));
              done(std::move(reply));
            });
+}
+
+std::vector<PointOperation> Coordinator::UpsertOperations(absl::Span<const StoredPoint> points) {
+  std::vector<PointOperation> operations(points.size());
+  for (size_t i = 0; i < points.size(); ++i) {
+    const StoredPoint& point = points[i];
+    operations[i].kind = OperationKind::kUpsert;
+    operations[i].id = point.id;
+    operations[i].payload = point.payload;
+    AddVectors(point.vectors, point.sparse, operations[i]);
+  }
+  return operations;
+}
+
+absl::Status Coordinator::CheckUpsert(const RequestContext& ctx, const std::string& collection,
+                                      absl::Span<const StoredPoint> points) {
+  ALCOVE_ASSIGN_OR_RETURN(const CatalogEntryPtr entry, Find(ctx, collection));
+  return ValidatePoints(entry->config, points);
+}
+
+absl::StatusOr<WriteReply> Coordinator::UpsertChecked(const RequestContext& ctx, const std::string& collection,
+                                                      absl::Span<const StoredPoint> points) {
+  ALCOVE_ASSIGN_OR_RETURN(CatalogEntryPtr entry, Find(ctx, collection));
+  ALCOVE_RETURN_IF_ERROR(CheckQuota(ctx, *entry, points));
+  ALCOVE_ASSIGN_OR_RETURN(const ShardSequences sequences, Append(ctx, entry, UpsertOperations(points), {}));
+  if (upserted_ != nullptr) upserted_->Increment(points.size());
+  WriteReply reply{static_cast<uint32_t>(points.size()), FormatSequenceToken(entry->placement.epoch, sequences)};
+  Announce(ctx, *entry, sequences, false, [](absl::Status) {});
+  return reply;
 }
 
 void Coordinator::Upsert(const RequestContext& ctx, UpsertCall call, Done<WriteReply> done) {
@@ -135,16 +151,9 @@ void Coordinator::Upsert(const RequestContext& ctx, UpsertCall call, Done<WriteR
   }
   if (absl::Status status = ValidatePoints((*entry)->config, call.points); !status.ok()) return done(status);
 
-  std::vector<PointOperation> operations(call.points.size());
-  for (size_t i = 0; i < call.points.size(); ++i) {
-    StoredPoint& point = call.points[i];
-    operations[i].kind = OperationKind::kUpsert;
-    operations[i].id = point.id;
-    operations[i].payload = point.payload;
-    AddVectors(point.vectors, point.sparse, operations[i]);
-  }
+  if (absl::Status status = CheckQuota(ctx, **entry, call.points); !status.ok()) return done(status);
   const auto count = static_cast<uint32_t>(call.points.size());
-  Write(ctx, *std::move(entry), operations, count, call.wait, call.idempotency_key, std::move(done));
+  Write(ctx, *std::move(entry), UpsertOperations(call.points), count, call.wait, call.idempotency_key, std::move(done));
 }
 
 void Coordinator::Update(const RequestContext& ctx, UpdateCall call, Done<WriteReply> done) {
@@ -177,10 +186,9 @@ void Coordinator::Update(const RequestContext& ctx, UpdateCall call, Done<WriteR
   Write(ctx, *std::move(entry), operations, count, call.wait, call.idempotency_key, std::move(done));
 }
 
-absl::StatusOr<std::vector<std::string>> Coordinator::MatchingIds(const RequestContext& ctx, const CatalogEntry& entry,
-                                                                  const Filter& filter, int32_t shard,
-                                                                  const std::string& after_id) {
-  ALCOVE_ASSIGN_OR_RETURN(ShardClient* const client, ClientOf(shard));
+absl::StatusOr<std::vector<std::string>> Coordinator::MatchingIds(const RequestContext& ctx, const ShardTarget& target,
+                                                                  const Filter& filter, const std::string& after_id) {
+  ALCOVE_ASSIGN_OR_RETURN(ShardClient* const client, ClientOf(target.shard));
   auto query = std::make_shared<ScrollQuery>();
   query->after_id = after_id;
   query->limit = kDeletePage;
@@ -188,7 +196,7 @@ absl::StatusOr<std::vector<std::string>> Coordinator::MatchingIds(const RequestC
   query->payload.none = true;
   ALCOVE_ASSIGN_OR_RETURN(std::vector<StoredPoint> points,
                           Await<std::vector<StoredPoint>>([&](Done<std::vector<StoredPoint>> done) {
-                            client->Scroll(ShardContext(ctx), {entry.id, shard, 0}, std::move(query), std::move(done));
+                            client->Scroll(ShardContext(ctx), target, std::move(query), std::move(done));
                           }));
   std::vector<std::string> ids;
   ids.reserve(points.size());
@@ -218,29 +226,37 @@ absl::StatusOr<WriteReply> Coordinator::Delete(const RequestContext& ctx, Delete
       operations[i].kind = OperationKind::kDelete;
       operations[i].id = ids[i];
     }
+    const int64_t epoch = entry->placement.epoch;
     ALCOVE_ASSIGN_OR_RETURN(const ShardSequences sequences, Append(ctx, entry, operations, {}));
+    // What went to the former placement is below the floors of the new one.
+    if (entry->placement.epoch != epoch) last.clear();
     for (const auto& [shard, sequence] : sequences) last[shard] = sequence;
     reply.count += static_cast<uint32_t>(ids.size());
     if (deleted_ != nullptr) deleted_->Increment(ids.size());
     return absl::OkStatus();
   };
   if (call.filter) {
-    for (int32_t shard = 0; shard < entry->placement.shard_count; ++shard) {
-      std::string after;
-      while (true) {
-        ALCOVE_ASSIGN_OR_RETURN(const std::vector<std::string> ids,
-                                MatchingIds(ctx, *entry, *call.filter, shard, after));
-        if (ids.empty()) break;
-        ALCOVE_RETURN_IF_ERROR(remove(ids));
-        after = ids.back();
-        if (ids.size() < kDeletePage) break;
+    // A resharding in the middle moves points between shards looked at and not yet looked at: all are looked at again.
+    int64_t epoch = 0;
+    while (epoch != entry->placement.epoch) {
+      epoch = entry->placement.epoch;
+      for (const ShardTarget& target : AllTargets(*entry)) {
+        std::string after;
+        bool more = true;
+        while (more && epoch == entry->placement.epoch) {
+          ALCOVE_ASSIGN_OR_RETURN(const std::vector<std::string> ids, MatchingIds(ctx, target, *call.filter, after));
+          if (ids.empty()) break;
+          ALCOVE_RETURN_IF_ERROR(remove(ids));
+          after = ids.back();
+          more = ids.size() == kDeletePage;
+        }
       }
     }
   } else {
     ALCOVE_RETURN_IF_ERROR(remove(call.ids));
   }
   const ShardSequences sequences(last.begin(), last.end());
-  reply.sequence = FormatSequenceToken(sequences);
+  reply.sequence = FormatSequenceToken(entry->placement.epoch, sequences);
   const auto visible = Await<bool>([&](Done<bool> done) {
     Announce(ctx, *entry, sequences, call.wait, [done = std::move(done)](absl::Status status) mutable {
       if (status.ok()) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <iterator>
+#include <random>
 
 #include <absl/strings/str_cat.h>
 
@@ -36,6 +37,7 @@ HostedStats HostedShard::Stats() const {
   const ShardSize size = shard_->Size();
   HostedStats stats;
   stats.shard = shard_->options().address.shard;
+  stats.epoch = shard_->options().address.epoch;
   stats.points = size.points;
   stats.memory_bytes = size.memory_bytes;
   stats.applied = shard_->applied_sequence();
@@ -73,6 +75,7 @@ std::string ShardHost::SnapshotPath(const store::ShardAddress& address) const {
 
 absl::Status ShardHost::Start() {
   ALCOVE_RETURN_IF_ERROR(EnsureDirectory(options_.data_dir + "/shards", 0750));
+  ALCOVE_RETURN_IF_ERROR(LoadReaderId());
   ALCOVE_RETURN_IF_ERROR(catalog_->Refresh());
   catalog_->SetListener([this](const CatalogSnapshotPtr& snapshot) { Follow(snapshot); });
   {
@@ -125,18 +128,31 @@ void ShardHost::Follow(const CatalogSnapshotPtr& snapshot) {
   for (const auto& [id, entry] : snapshot->by_id) {
     if (!entry->usable.ok()) continue;
     for (const int32_t shard : options_.shards) {
-      if (shard < entry->placement.shard_count) wanted[{id, shard}] = entry;
+      if (shard < entry->placement.shard_count) wanted[{id, entry->placement.epoch, shard}] = entry;
+      if (entry->next_placement && shard < entry->next_placement->shard_count) {
+        wanted[{id, entry->next_placement->epoch, shard}] = entry;
+      }
     }
   }
+  const absl::Time now = clock_->Now();
   for (const HostedShardPtr& hosted : List(0)) {
     const store::ShardAddress& address = hosted->shard().options().address;
-    const auto at = wanted.find({address.collection_id, address.shard});
-    if (at != wanted.end() && at->second->placement.epoch == address.epoch) continue;
+    if (wanted.contains(address)) continue;
+    absl::Status why = NotFound("collection", hosted->entry().name);
+    if (const auto at = snapshot->by_id.find(address.collection_id); at != snapshot->by_id.end()) {
+      why = absl::FailedPreconditionError(
+          absl::StrCat(store::ToString(address), " is of a former placement: read the catalogue again"));
+      if (address.epoch < at->second->placement.epoch) {
+        absl::MutexLock lock(&mutex_);
+        if (hosted->retire_at_ == absl::InfiniteFuture()) hosted->retire_at_ = now + options_.former_placement_grace;
+        if (now < hosted->retire_at_ && !stopping_) continue;
+      }
+    }
     {
       absl::MutexLock lock(&mutex_);
-      shards_.erase({address.collection_id, address.shard});
+      shards_.erase(address);
     }
-    Close(*hosted, NotFound("collection", hosted->entry().name));
+    Close(*hosted, std::move(why));
     hosted->metrics_.clear();
     absl::MutexLock snapshot_lock(&hosted->snapshot_mutex_);
     hosted->closed_ = true;
@@ -148,14 +164,14 @@ void ShardHost::Follow(const CatalogSnapshotPtr& snapshot) {
       if (stopping_) return;
       if (shards_.contains(key)) continue;
     }
-    absl::StatusOr<HostedShardPtr> hosted = Open(entry, key.second);
+    absl::StatusOr<HostedShardPtr> hosted = Open(entry, key);
     absl::MutexLock lock(&mutex_);
     if (hosted.ok()) {
       shards_[key] = *std::move(hosted);
       broken_.erase(key);
     } else if (!absl::IsNotFound(hosted.status())) {  // dropped while it was opened
       LogError("a shard cannot be opened",
-               {{"collection", entry->name}, {"shard", key.second}, {"error", hosted.status()}});
+               {{"collection", entry->name}, {"shard", key.shard}, {"error", hosted.status()}});
       broken_[key] = hosted.status();
     }
   }
@@ -187,13 +203,13 @@ absl::StatusOr<std::unique_ptr<Shard>> ShardHost::LoadOrCreate(const ShardOption
   return Shard::Create(options);
 }
 
-absl::StatusOr<HostedShardPtr> ShardHost::Open(const CatalogEntryPtr& entry, int32_t shard) {
+absl::StatusOr<HostedShardPtr> ShardHost::Open(const CatalogEntryPtr& entry, const store::ShardAddress& address) {
   const absl::Time begin = clock_->Now();
   std::shared_ptr<HostedShard> hosted(new HostedShard());
   hosted->entry_ = entry;
   hosted->waiters_ = std::make_shared<AppliedWaiters>();
   ShardOptions options;
-  options.address = {entry->id, entry->placement.epoch, shard};
+  options.address = address;
   options.identity = entry->Identity();
   options.config = entry->config;
   options.index_threads = options_.index_threads;
@@ -209,6 +225,8 @@ absl::StatusOr<HostedShardPtr> ShardHost::Open(const CatalogEntryPtr& entry, int
   }
   hosted->snapshot_unix_.store(absl::ToUnixSeconds(clock_->Now()), std::memory_order_relaxed);
   hosted->changed_at_ = clock_->Now();
+  // Before the first read, so that nothing is forgotten while this process is on its way.
+  ReportPosition(*hosted, loaded);
   hosted->sink_ = std::make_unique<HostedShard::Sink>(hosted->shard_.get(), hosted->waiters_.get());
 
   TailerOptions tail;
@@ -233,7 +251,8 @@ void ShardHost::AddMetrics(HostedShard& hosted) {
   if (options_.registry == nullptr) return;
   const MetricLabels labels = {{"tenant", hosted.entry().tenant},
                                {"collection", hosted.entry().name},
-                               {"shard", absl::StrCat(hosted.shard().options().address.shard)}};
+                               {"shard", absl::StrCat(hosted.shard().options().address.shard)},
+                               {"epoch", absl::StrCat(hosted.shard().options().address.epoch)}};
   const auto add = [&](absl::string_view name, absl::string_view help, std::function<double()> read) {
     hosted.metrics_.push_back(options_.registry->AddGaugeCallback(name, help, labels, std::move(read)));
   };
@@ -260,7 +279,7 @@ std::vector<HostedShardPtr> ShardHost::List(store::CollectionId collection) cons
   std::vector<HostedShardPtr> out;
   absl::ReaderMutexLock lock(&mutex_);
   for (const auto& [key, hosted] : shards_) {
-    if (collection == 0 || key.first == collection) out.push_back(hosted);
+    if (collection == 0 || key.collection_id == collection) out.push_back(hosted);
   }
   return out;
 }
@@ -269,13 +288,16 @@ std::string ShardHost::Trouble() const {
   absl::ReaderMutexLock lock(&mutex_);
   if (broken_.empty()) return "";
   const auto& [key, status] = *broken_.begin();
-  return absl::StrCat(broken_.size(), " shards could not be opened; shard ", key.second, " of collection #", key.first,
-                      ": ", status.message());
+  return absl::StrCat(broken_.size(), " shards could not be opened; ", store::ToString(key), ": ", status.message());
 }
 
-absl::StatusOr<HostedShardPtr> ShardHost::Find(store::CollectionId collection, int32_t shard) {
-  const Key key(collection, shard);
+absl::StatusOr<HostedShardPtr> ShardHost::Find(store::CollectionId collection, int32_t shard, int64_t epoch) {
+  Key key{collection, epoch, shard};
   for (int attempt = 0;; ++attempt) {
+    if (epoch == 0) {
+      ALCOVE_ASSIGN_OR_RETURN(const CatalogEntryPtr entry, catalog_->FindById(collection));
+      key.epoch = entry->placement.epoch;
+    }
     {
       absl::ReaderMutexLock lock(&mutex_);
       if (stopping_) return absl::UnavailableError("the process is stopping");
@@ -286,9 +308,15 @@ absl::StatusOr<HostedShardPtr> ShardHost::Find(store::CollectionId collection, i
     }
     // A collection made a moment ago by another process: the look at the catalogue opens it.
     ALCOVE_ASSIGN_OR_RETURN(const CatalogEntryPtr entry, catalog_->FindById(collection));
-    if (!Holds(shard) || shard >= entry->placement.shard_count) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("this process does not hold shard ", shard, " of collection \"", entry->name, "\""));
+    if (attempt == 1 || !Holds(shard)) {
+      const bool current = key.epoch == entry->placement.epoch && shard < entry->placement.shard_count;
+      const bool next = entry->next_placement && key.epoch == entry->next_placement->epoch &&
+                        shard < entry->next_placement->shard_count;
+      if (!Holds(shard) || (!current && !next)) {
+        return absl::FailedPreconditionError(absl::StrCat("this process does not hold shard ", shard,
+                                                          " of collection \"", entry->name, "\", placement epoch ",
+                                                          key.epoch));
+      }
     }
     if (attempt == 1) return absl::UnavailableError(absl::StrCat("shard ", shard, " is being opened"));
     ALCOVE_RETURN_IF_ERROR(catalog_->Refresh());
@@ -316,6 +344,7 @@ absl::StatusOr<store::Sequence> ShardHost::Snapshot(HostedShard& hosted) {
   hosted.snapshot_unix_.store(absl::ToUnixSeconds(clock_->Now()), std::memory_order_relaxed);
   if (sequence.ok()) {
     hosted.snapshot_sequence_ = *sequence;
+    ReportPosition(hosted, *sequence);
     if (snapshots_ != nullptr) snapshots_->Increment();
     return sequence;
   }
@@ -323,6 +352,29 @@ absl::StatusOr<store::Sequence> ShardHost::Snapshot(HostedShard& hosted) {
   LogWarning("a snapshot failed; a restart would replay more of the log",
              {{"shard", store::ToString(hosted.shard().options().address)}, {"error", sequence.status()}});
   return sequence;
+}
+
+absl::Status ShardHost::LoadReaderId() {
+  const std::string path = options_.data_dir + "/reader_id";
+  absl::StatusOr<std::string> text = ReadFile(path, 64);
+  if (text.ok() && text->size() == 32) {
+    reader_id_ = *std::move(text);
+    return absl::OkStatus();
+  }
+  std::random_device random;
+  std::string id;
+  for (int i = 0; i < 4; ++i) absl::StrAppend(&id, absl::Hex(random(), absl::kZeroPad8));
+  ALCOVE_RETURN_IF_ERROR(WriteFileAtomically(path, id, 0640));
+  reader_id_ = std::move(id);
+  return absl::OkStatus();
+}
+
+void ShardHost::ReportPosition(const HostedShard& hosted, store::Sequence sequence) {
+  const absl::Status status = log_->ReportReader(hosted.shard().options().address, reader_id_, sequence);
+  // What is not known of costs a rebuild at worst.
+  if (!status.ok() && !absl::IsNotFound(status)) {
+    LogWarning("cannot tell the store how far a shard has read", {{"error", status}});
+  }
 }
 
 absl::Status ShardHost::SnapshotAll() {

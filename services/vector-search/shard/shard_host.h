@@ -33,9 +33,15 @@ struct HostOptions {
   absl::Duration snapshot_interval = absl::Minutes(5);  // when anything changed since the last one
   int64_t snapshot_records = 100'000;                   // or as soon as so many records were applied
   bool compact = true;                                  // fold replaced records of the log together
-  absl::Duration optimize_after = absl::Seconds(30);    // tidy indexes when nothing was written for so long
-  Registry* registry = nullptr;                         // null: no metrics
-  Clock* clock = nullptr;                               // null: the real one
+  // Deletes are forgotten once every process that took a snapshot within this time has them in its snapshot; one that
+  // was away longer rebuilds its shards from the log.
+  absl::Duration reader_retention = absl::Hours(24);
+  int64_t purge_records = 10'000;                    // forgotten when there are so many, and
+  absl::Duration purge_interval = absl::Minutes(5);  // no more often than this
+  absl::Duration former_placement_grace = absl::Seconds(30);
+  absl::Duration optimize_after = absl::Seconds(30);  // tidy indexes when nothing was written for so long
+  Registry* registry = nullptr;                       // null: no metrics
+  Clock* clock = nullptr;                             // null: the real one
 };
 
 struct HostedStats {
@@ -44,6 +50,7 @@ struct HostedStats {
   int64_t memory_bytes = 0;
   store::Sequence applied = 0;
   store::Sequence head = 0;  // newest in the log, as far as seen
+  int64_t epoch = 1;         // of the placement the shard belongs to
 };
 
 // One shard with what keeps it alive. Thread-safe.
@@ -82,6 +89,9 @@ class HostedShard {
   uint64_t seen_changes_ = 0, optimized_changes_ = 0;
   absl::Time changed_at_;
   absl::Time tail_failed_at_ = absl::InfinitePast();
+  absl::Time purged_at_ = absl::InfinitePast();
+  // When a shard of a former placement is let go: searches that began before the flip end first.
+  absl::Time retire_at_ = absl::InfiniteFuture();
   std::atomic<int64_t> snapshot_unix_{0};
 };
 using HostedShardPtr = std::shared_ptr<HostedShard>;
@@ -100,9 +110,10 @@ class ShardHost {
   // Stops following and writes the last snapshots. Waiters get CANCELLED.
   void Stop();
 
-  // NOT_FOUND: the collection is gone, or this process does not hold the shard. UNAVAILABLE: it could not be opened
-  // (and will be tried again).
-  absl::StatusOr<HostedShardPtr> Find(store::CollectionId collection, int32_t shard);
+  // `epoch` 0 stands for the placement in force. NOT_FOUND: the collection is gone. FAILED_PRECONDITION: this process
+  // does not hold the shard, or the placement is of the past. UNAVAILABLE: it could not be opened (and will be tried
+  // again).
+  absl::StatusOr<HostedShardPtr> Find(store::CollectionId collection, int32_t shard, int64_t epoch = 0);
   // All held shards of a collection, or of all collections for id 0.
   std::vector<HostedShardPtr> List(store::CollectionId collection) const;
   bool Holds(int32_t shard) const;
@@ -114,10 +125,10 @@ class ShardHost {
   absl::Status SnapshotAll();
 
  private:
-  using Key = std::pair<store::CollectionId, int32_t>;
+  using Key = store::ShardAddress;
 
   void Follow(const CatalogSnapshotPtr& snapshot);
-  absl::StatusOr<HostedShardPtr> Open(const CatalogEntryPtr& entry, int32_t shard);
+  absl::StatusOr<HostedShardPtr> Open(const CatalogEntryPtr& entry, const store::ShardAddress& address);
   absl::StatusOr<std::unique_ptr<Shard>> LoadOrCreate(const ShardOptions& options, const std::string& path,
                                                       store::Sequence* loaded);
   void AddMetrics(HostedShard& hosted);
@@ -131,7 +142,13 @@ class ShardHost {
   void Maintain();
   void MaintainShard(HostedShard& hosted);
   void CompactShard(HostedShard& hosted, store::Sequence up_to);
+  void PurgeShard(HostedShard& hosted);
+  void ReportPosition(const HostedShard& hosted, store::Sequence sequence);
   void RemoveDropped();
+  // Lets go of shards of former placements whose time has come.
+  void RetireFormer();
+  void RemoveFormerLogs();
+  absl::Status LoadReaderId();
 
   const HostOptions options_;
   Catalog* const catalog_;
@@ -142,6 +159,9 @@ class ShardHost {
   mutable absl::Mutex mutex_;
   std::map<Key, HostedShardPtr> shards_ ABSL_GUARDED_BY(mutex_);
   std::map<Key, absl::Status> broken_ ABSL_GUARDED_BY(mutex_);  // could not be opened
+  // Epochs whose logs nobody needs any more, and from when on they may go. Maintenance thread only.
+  std::map<std::pair<store::CollectionId, int64_t>, absl::Time> former_;
+  std::string reader_id_;  // this process among the readers of a log; lies in data_dir
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread maintenance_;
   std::thread expiry_;

@@ -1,0 +1,279 @@
+#include "services/vector-search/upsert_stream.h"
+
+#include <algorithm>
+#include <deque>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include <absl/functional/function_ref.h>
+#include <absl/strings/str_cat.h>
+
+#include "libs/common/status.h"
+#include "libs/rpc/status.h"
+#include "services/vector-search/convert.h"
+
+namespace alcove::vector_search {
+namespace {
+
+// What a client may have sent beyond what is stored. Reading stops there, and flow control stops the client.
+constexpr size_t kMaxWaitingBytes = 32 << 20;
+constexpr size_t kMaxWaitingMessages = 256;
+// Of one transaction, unless a single message is larger.
+constexpr size_t kBatchBytes = 16 << 20;
+
+absl::Status Stopping() {
+  return absl::UnavailableError("this process is stopping; send on from the first message that was not acknowledged");
+}
+
+}  // namespace
+
+// Thread safety: gRPC calls the On… methods from any thread, the worker runs on the write queue. What they share is
+// under mutex_; at most one read, one write and one piece of work are under way.
+class UpsertStreams::Stream final : public Reactor {
+ public:
+  Stream(UpsertStreams& owner, grpc::CallbackServerContext* server)
+      : owner_(owner), ctx_(rpc::MakeCallContext(*server, owner.options_, source_)), begun_(owner.recorder_.Begin()) {}
+
+  void Begin() {
+    Advance([] {});
+  }
+
+  void End(absl::Status why) {
+    Advance([this, &why]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      // What was received is still stored.
+      input_over_ = true;
+      if (status_.ok()) status_ = std::move(why);
+    });
+  }
+
+  void OnReadDone(bool ok) override {
+    Advance([this, ok]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      reading_ = false;
+      if (!ok) {
+        input_over_ = true;
+      } else if (!failed_) {
+        waiting_bytes_ += incoming_.ByteSizeLong();
+        waiting_.push_back(std::make_unique<pb::StreamUpsertPointsRequest>(std::move(incoming_)));
+        incoming_.Clear();
+      }
+    });
+  }
+
+  void OnWriteDone(bool ok) override {
+    Advance([this, ok]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      writing_ = false;
+      if (!ok) Fail(absl::CancelledError("the client went away"));
+    });
+  }
+
+  void OnCancel() override {
+    source_.Cancel();
+    Advance([this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { Fail(absl::CancelledError("the client went away")); });
+  }
+
+  void OnDone() override {
+    absl::Status status;
+    {
+      absl::MutexLock lock(&mutex_);
+      status = status_;
+    }
+    owner_.recorder_.End(ctx_, begun_, status);
+    owner_.Remove(this);
+  }
+
+ private:
+  using Message = std::unique_ptr<pb::StreamUpsertPointsRequest>;
+
+  // Nothing more is stored.
+  void Fail(absl::Status why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    failed_ = true;
+    input_over_ = true;
+    waiting_.clear();
+    waiting_bytes_ = 0;
+    if (status_.ok()) status_ = std::move(why);
+  }
+
+  // Changes the state and starts whatever can be started then. The stream may be gone when this returns, unless the
+  // caller keeps it: everything that happens is decided in one hold of the mutex, and the end comes last.
+  void Advance(absl::FunctionRef<void()> change) {
+    bool read = false, work = false, write = false, finish = false;
+    absl::Status status;
+    {
+      absl::MutexLock lock(&mutex_);
+      change();
+      if (finished_) return;
+      if (!input_over_ && !reading_ && waiting_bytes_ < kMaxWaitingBytes && waiting_.size() < kMaxWaitingMessages &&
+          replies_.size() < kMaxWaitingMessages) {
+        read = reading_ = true;
+      }
+      if (!working_ && !waiting_.empty()) work = working_ = true;
+      if (!writing_ && !replies_.empty()) {
+        write = writing_ = true;
+        outgoing_ = std::move(replies_.front());
+        replies_.pop_front();
+      }
+      if (read || work || write) {
+        ++starting_;
+      } else if (starting_ == 0 && !working_ && !writing_ && input_over_ && waiting_.empty() && replies_.empty()) {
+        finish = finished_ = true;
+        status = status_;
+      }
+    }
+    if (finish) return Finish(rpc::ToGrpc(status));
+    if (!read && !work && !write) return;
+    absl::Status queued;
+    if (read) StartRead(&incoming_);
+    if (write) StartWrite(&outgoing_);
+    if (work) queued = owner_.writes_.Submit([this] { Work(); });
+    Advance([this, &queued]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      --starting_;
+      if (queued.ok()) return;
+      working_ = false;
+      Fail(std::move(queued));
+    });
+  }
+
+  // Stores one transaction's worth of messages; then makes room for others who wait for the thread.
+  void Work() {
+    std::vector<Message> batch;
+    {
+      absl::MutexLock lock(&mutex_);
+      size_t bytes = 0;
+      while (!waiting_.empty()) {
+        const size_t size = waiting_.front()->ByteSizeLong();
+        if (!batch.empty() && bytes + size > kBatchBytes) break;
+        bytes += size;
+        batch.push_back(std::move(waiting_.front()));
+        waiting_.pop_front();
+      }
+      waiting_bytes_ -= std::min(bytes, waiting_bytes_);
+    }
+    Advance([] {});  // there is room to read on meanwhile
+    std::vector<StoredPoint> points;
+    absl::Status refused;
+    size_t good = 0;
+    for (const Message& message : batch) {
+      ++number_;
+      refused = Take(*message, points);
+      if (!refused.ok()) {
+        refused = Annotate(std::move(refused), absl::StrCat("message ", number_));
+        break;
+      }
+      ++good;
+    }
+    absl::Status status = good == 0 ? absl::OkStatus() : Store(batch, good, points);
+    if (status.ok()) status = std::move(refused);
+    Advance([this, &status]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      working_ = false;
+      if (!status.ok()) Fail(std::move(status));
+    });
+  }
+
+  // Appends a message's points; on error `points` is as it was.
+  absl::Status Take(const pb::StreamUpsertPointsRequest& message, std::vector<StoredPoint>& points) {
+    if (collection_.empty()) {
+      collection_ = message.collection();
+    } else if (!message.collection().empty() && message.collection() != collection_) {
+      return InvalidField(
+          "collection", absl::StrCat("is \"", message.collection(), "\"; the stream began with \"", collection_, "\""));
+    }
+    const size_t before = points.size();
+    absl::Status status;
+    for (int i = 0; i < message.points_size() && status.ok(); ++i) {
+      absl::StatusOr<StoredPoint> point = PointFromProto(message.points(i));
+      if (point.ok()) {
+        points.push_back(*std::move(point));
+      } else {
+        status = Annotate(point.status(), absl::StrCat("points[", i, "]"));
+      }
+    }
+    if (status.ok()) {
+      status = owner_.coordinator_.CheckUpsert(ctx_, collection_, absl::MakeConstSpan(points).subspan(before));
+    }
+    if (!status.ok()) points.resize(before);
+    return status;
+  }
+
+  absl::Status Store(const std::vector<Message>& batch, size_t good, const std::vector<StoredPoint>& points) {
+    if (absl::Status late = ctx_.Check(); !late.ok()) return late;
+    ALCOVE_ASSIGN_OR_RETURN(const WriteReply reply, owner_.coordinator_.UpsertChecked(ctx_, collection_, points));
+    owner_.messages_.Increment(good);
+    absl::MutexLock lock(&mutex_);
+    for (size_t i = 0; i < good; ++i) {
+      pb::StreamUpsertPointsResponse& ack = replies_.emplace_back();
+      ack.set_upserted(static_cast<uint32_t>(batch[i]->points_size()));
+      ack.set_sequence(reply.sequence);
+      ack.set_position(batch[i]->position());
+    }
+    return absl::OkStatus();
+  }
+
+  UpsertStreams& owner_;
+  CancellationSource source_;
+  const RequestContext ctx_;
+  const int64_t begun_;
+  // The worker's.
+  std::string collection_;
+  int64_t number_ = 0;
+
+  pb::StreamUpsertPointsRequest incoming_;   // gRPC's while reading_
+  pb::StreamUpsertPointsResponse outgoing_;  // gRPC's while writing_
+  absl::Mutex mutex_;
+  std::deque<Message> waiting_ ABSL_GUARDED_BY(mutex_);
+  size_t waiting_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::deque<pb::StreamUpsertPointsResponse> replies_ ABSL_GUARDED_BY(mutex_);
+  bool reading_ ABSL_GUARDED_BY(mutex_) = false;
+  bool working_ ABSL_GUARDED_BY(mutex_) = false;
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  int starting_ ABSL_GUARDED_BY(mutex_) = 0;  // threads between deciding on a start and having started
+  bool input_over_ ABSL_GUARDED_BY(mutex_) = false;
+  bool failed_ ABSL_GUARDED_BY(mutex_) = false;
+  bool finished_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Status status_ ABSL_GUARDED_BY(mutex_);
+};
+
+UpsertStreams::UpsertStreams(Coordinator& coordinator, WorkQueue& writes, const rpc::MethodOptions& options)
+    : coordinator_(coordinator),
+      writes_(writes),
+      // An upload lasts as long as it lasts; a client that goes away is noticed by its connection.
+      options_{.registry = options.registry, .pool = options.pool, .default_timeout = absl::InfiniteDuration()},
+      recorder_(*options.registry, ::alcove::vector::v1::VectorService::service_full_name(), "StreamUpsertPoints"),
+      messages_(options.registry->AddCounter("alcove_vector_stream_messages_total",
+                                             "Messages of uploads stored and acknowledged.")) {}
+
+UpsertStreams::Reactor* UpsertStreams::Open(grpc::CallbackServerContext* server) {
+  auto stream = std::make_shared<Stream>(*this, server);
+  bool draining;
+  {
+    absl::MutexLock lock(&mutex_);
+    streams_[stream.get()] = stream;
+    draining = draining_;
+  }
+  if (draining) {
+    stream->End(Stopping());
+  } else {
+    stream->Begin();
+  }
+  return stream.get();
+}
+
+void UpsertStreams::BeginDrain() {
+  std::map<Stream*, std::shared_ptr<Stream>> streams;
+  {
+    absl::MutexLock lock(&mutex_);
+    draining_ = true;
+    streams = streams_;
+  }
+  for (const auto& [stream, kept] : streams) stream->End(Stopping());
+}
+
+void UpsertStreams::Remove(Stream* stream) {
+  std::shared_ptr<Stream> last;  // goes without the lock
+  absl::MutexLock lock(&mutex_);
+  const auto at = streams_.find(stream);
+  last = std::move(at->second);
+  streams_.erase(at);
+}
+
+}  // namespace alcove::vector_search
