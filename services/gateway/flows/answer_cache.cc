@@ -47,6 +47,13 @@ std::string CollectionTag(const std::string& tenant, const std::string& collecti
   return tag.size() <= 128 ? tag : absl::StrCat("collection:", Hash128(tag).hex());
 }
 
+std::vector<std::string> CollectionTags(const std::string& tenant, const std::string& name,
+                                        const alcove::vector::v1::Collection& collection) {
+  std::vector<std::string> tags = {CollectionTag(tenant, collection.name())};
+  if (name != collection.name()) tags.push_back(CollectionTag(tenant, name));
+  return tags;
+}
+
 void AnswerCache::Spawn(RequestContext ctx, BackendMethod method, std::string request) {
   auto done = [owner = owner_.lock()](std::exception_ptr) {};
   asio::co_spawn(executor_, Send(&backends_, std::move(ctx), method, std::move(request)), std::move(done));

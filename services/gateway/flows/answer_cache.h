@@ -8,6 +8,7 @@
 #include <boost/asio/any_io_executor.hpp>
 
 #include "absl/time/time.h"
+#include "alcove/vector/v1/types.pb.h"
 #include "libs/common/request_context.h"
 #include "services/gateway/flows/backends.h"
 
@@ -53,5 +54,9 @@ class AnswerCache {
 
 // The tag of everything computed from one collection.
 std::string CollectionTag(const std::string& tenant, const std::string& collection);
+// The tags of an answer found under `name`, the collection's own or an alias: a write to the collection makes it
+// worthless, and so does moving the alias.
+std::vector<std::string> CollectionTags(const std::string& tenant, const std::string& name,
+                                        const alcove::vector::v1::Collection& collection);
 
 }  // namespace alcove::gateway

@@ -68,7 +68,9 @@ asio::awaitable<absl::StatusOr<v1::DeleteDocumentResponse>> DeleteDocument(FlowE
   absl::StatusOr<vector::DeletePointsResponse> reply =
       co_await CallBackend<vector::DeletePointsResponse>(env.backends, ctx, methods::kDeletePoints, remove);
   if (!reply.ok()) co_return reply.status();
-  co_await env.cache.Invalidate(ctx, CollectionTag(ctx.tenant(), request.collection()));
+  auto collection = co_await env.collections.Get(ctx, request.collection());
+  co_await env.cache.Invalidate(
+      ctx, CollectionTag(ctx.tenant(), collection.ok() ? (*collection)->name() : request.collection()));
   v1::DeleteDocumentResponse response;
   response.set_sequence(reply->sequence());
   co_return response;

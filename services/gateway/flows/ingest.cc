@@ -84,7 +84,8 @@ asio::awaitable<absl::StatusOr<v1::UpsertDocumentsResponse>> UpsertDocuments(
     co_return stored.status();
   }
   timer.End("store");
-  co_await env.cache.Invalidate(ctx, CollectionTag(ctx.tenant(), request.collection()));
+  // By its own name: answers found through an alias carry that, too.
+  co_await env.cache.Invalidate(ctx, CollectionTag(ctx.tenant(), (*collection)->name()));
   response.set_sequence(stored->sequence());
   co_return response;
 }

@@ -206,7 +206,7 @@ asio::awaitable<absl::StatusOr<v1::SearchResponse>> SearchDocuments(FlowEnv& env
     *stored.mutable_hits() = response->hits();
     *stored.mutable_groups() = response->groups();
     env.cache.Put(ctx, kSearchNamespace, key, stored.SerializeAsString(), env.options.search_ttl,
-                  {CollectionTag(ctx.tenant(), request.collection())}, lookup.lease);
+                  CollectionTags(ctx.tenant(), request.collection(), **collection), lookup.lease);
   }
   // The lookup came first, so it stands first.
   if (!timings.empty()) {

@@ -16,12 +16,16 @@ namespace {
 
 constexpr std::string_view kCreateCollection = "/alcove.vector.v1.VectorService/CreateCollection";
 constexpr std::string_view kDeleteCollection = "/alcove.vector.v1.VectorService/DeleteCollection";
+constexpr std::string_view kSetAlias = "/alcove.vector.v1.VectorService/SetAlias";
+constexpr std::string_view kDeleteAlias = "/alcove.vector.v1.VectorService/DeleteAlias";
 constexpr std::string_view kUpsertPoints = "/alcove.vector.v1.VectorService/UpsertPoints";
 constexpr std::string_view kUpdatePoints = "/alcove.vector.v1.VectorService/UpdatePoints";
 constexpr std::string_view kDeletePoints = "/alcove.vector.v1.VectorService/DeletePoints";
 
 // The field that names the collection in the requests of the writes below.
 constexpr int kCollectionField = 1;
+
+bool ChangesAnAlias(std::string_view path) { return path == kSetAlias || path == kDeleteAlias; }
 
 bool ChangesACollection(std::string_view path) {
   return path == kDeleteCollection || path == kUpsertPoints || path == kUpdatePoints || path == kDeletePoints;
@@ -150,7 +154,7 @@ asio::awaitable<absl::StatusOr<std::string>> Dispatcher::Forward(const RequestCo
     if (!completed.ok()) co_return completed;
     request = create.SerializeAsString();
     changed = create.collection().name();
-  } else if (ChangesACollection(info.path)) {
+  } else if (ChangesACollection(info.path) || ChangesAnAlias(info.path)) {
     changed = PeekTextField(request, kCollectionField);
   }
   const BackendMethod method{info.upstream.c_str(), info.path.c_str(), info.idempotent};
@@ -158,8 +162,11 @@ asio::awaitable<absl::StatusOr<std::string>> Dispatcher::Forward(const RequestCo
   absl::StatusOr<std::string> reply =
       co_await flows.backends.Call(std::move(context), method, std::move(request), absl::InfiniteDuration());
   if (!changed.empty()) {
-    if (info.path == kCreateCollection || info.path == kDeleteCollection)
+    if (info.path == kCreateCollection || info.path == kDeleteCollection || ChangesAnAlias(info.path)) {
       flows.collections.Forget(ctx.tenant(), changed);
+    } else if (auto collection = co_await flows.collections.Get(ctx, changed); collection.ok()) {
+      changed = (*collection)->name();  // it may have been written under an alias
+    }
     // A failed write may have happened all the same.
     co_await flows.cache.Invalidate(ctx, CollectionTag(ctx.tenant(), changed));
   }
