@@ -18,6 +18,7 @@ namespace alcove::ctl {
 namespace {
 
 constexpr size_t kMaxKeyFile = 4096;
+constexpr std::chrono::minutes kLongestCall(10);
 constexpr int kMaxMessageBytes = 80 << 20;
 
 std::string FlagOrEnv(const Invocation& invocation, absl::string_view flag, const char* variable) {
@@ -70,6 +71,11 @@ absl::StatusOr<std::unique_ptr<GatewayClient>> GatewayClient::FromFlags(const In
 void GatewayClient::Prepare(grpc::ClientContext& context) const {
   if (!key_.empty()) context.AddMetadata("authorization", absl::StrCat("Bearer ", key_));
   context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoNanoseconds(timeout_));
+}
+
+void GatewayClient::PrepareStream(grpc::ClientContext& context) const {
+  if (!key_.empty()) context.AddMetadata("authorization", absl::StrCat("Bearer ", key_));
+  context.set_deadline(std::chrono::system_clock::now() + kLongestCall);
 }
 
 absl::Status GatewayClient::Explain(const grpc::Status& status) const {

@@ -32,6 +32,13 @@ class GatewayClient {
     return response;
   }
 
+  // For calls that are streams: the key, and as long as the gateway lets a call last.
+  void PrepareStream(grpc::ClientContext& context) const;
+  // See below; for statuses of streams.
+  absl::Status Explain(const absl::Status& status) const {
+    return Explain(grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message())));
+  }
+
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
   const std::string& address() const { return address_; }
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "alcove/gateway/v1/gateway.grpc.pb.h"
+#include "alcove/vector/v1/vector.grpc.pb.h"
 #include "libs/common/fs.h"
 #include "libs/common/hash.h"
 #include "libs/common/status.h"
@@ -18,6 +19,8 @@
 #include "tools/alcovectl/commands.h"
 #include "tools/alcovectl/gateway_client.h"
 #include "tools/alcovectl/ingest/pipeline.h"
+#include "tools/alcovectl/ingest/vector_source.h"
+#include "tools/alcovectl/ingest/vector_upload.h"
 #include "tools/alcovectl/output.h"
 #include "tools/alcovectl/stack/layout.h"
 
@@ -69,13 +72,13 @@ class ProgressLine {
 // How far earlier runs got with this source and collection: the number of documents, as text.
 class Checkpoint {
  public:
-  Checkpoint(const Invocation& invocation, const DocumentSource& source) {
+  Checkpoint(const Invocation& invocation, const std::string& source) {
     const char* folder = std::getenv("ALCOVE_DATA");
     const std::string data = invocation.Has("data") ? invocation.Get("data")
                              : folder != nullptr    ? folder
                                                     : kDefaultDataFolder;
-    const std::string identity = absl::StrCat(invocation.args()[0], "|", source.Identity(), "|",
-                                              invocation.Get("text-field"), "|", invocation.Get("id-field"));
+    const std::string identity = absl::StrCat(invocation.args()[0], "|", source, "|", invocation.Get("text-field"), "|",
+                                              invocation.Get("id-field"));
     path_ = StackLayout(data).IngestState(absl::StrFormat("%016x", Hash64(identity)));
   }
 
@@ -96,7 +99,69 @@ class Checkpoint {
   std::string path_;
 };
 
+absl::Status RunVectorIngest(const Invocation& invocation) {
+  ALCOVE_ASSIGN_OR_RETURN(const auto source,
+                          OpenVectorSource(invocation.args()[1], invocation.Get("format"), invocation.Get("id-field")));
+  UploadOptions options;
+  options.collection = invocation.args()[0];
+  if (invocation.Has("batch")) {
+    ALCOVE_ASSIGN_OR_RETURN(const int64_t batch, invocation.GetInt("batch", 1, 10'000));
+    options.batch = static_cast<size_t>(batch);
+  }
+  if (invocation.Has("limit")) {
+    ALCOVE_ASSIGN_OR_RETURN(options.limit, invocation.GetInt("limit", 1, INT64_MAX));
+  }
+  if (invocation.GetSwitch("skip-bad")) return absl::InvalidArgumentError("--skip-bad is for documents only");
+  const Checkpoint checkpoint(invocation, source->Identity());
+  if (!invocation.GetSwitch("restart")) options.skip = checkpoint.Load();
+  if (options.skip > 0) {
+    std::fprintf(stderr, "going on after %lld vectors stored by an earlier run (--restart begins anew)\n",
+                 static_cast<long long>(options.skip));
+  }
+  ALCOVE_ASSIGN_OR_RETURN(const auto client, GatewayClient::FromFlags(invocation));
+  const auto stub = alcove::vector::v1::VectorService::NewStub(client->channel());
+  ProgressLine line;
+  absl::Time saved = absl::Now();
+  const auto show = [&](const UploadProgress& now, bool last) {
+    PipelineProgress progress;
+    progress.stored = now.stored;
+    progress.durable = now.durable;
+    progress.fraction = now.fraction;
+    line.Show(progress, last);
+  };
+  UploadProgress progress;
+  const absl::Time started = absl::Now();
+  const absl::Status status = UploadVectors(
+      *source, *stub, options, [&](grpc::ClientContext& context) { client->PrepareStream(context); },
+      [&](const UploadProgress& now) {
+        show(now, false);
+        if (absl::Now() - saved < absl::Seconds(1)) return;
+        saved = absl::Now();
+        checkpoint.Save(now.durable).IgnoreError();  // losing it costs only repeated work
+      },
+      &progress);
+  show(progress, true);
+  if (!status.ok()) {
+    checkpoint.Save(progress.durable).IgnoreError();
+    return Annotate(client->Explain(status),
+                    absl::StrCat(progress.durable, " vectors are stored; the same command goes on from there"));
+  }
+  if (options.limit < 0) {
+    checkpoint.Clear();
+  } else {
+    ALCOVE_RETURN_IF_ERROR(checkpoint.Save(progress.durable));
+  }
+  const double seconds = absl::ToDoubleSeconds(absl::Now() - started);
+  if (invocation.Get("output") == "json") {
+    return Print(absl::StrFormat("{\"stored\": %d, \"skipped\": %d, \"rejected\": 0, \"seconds\": %.3f}\n",
+                                 progress.stored, options.skip, seconds));
+  }
+  return Print(absl::StrFormat("%d vectors stored in %.1f s (%.0f/s)\n", progress.stored, seconds,
+                               static_cast<double>(progress.stored) / std::max(1e-3, seconds)));
+}
+
 absl::Status RunIngest(const Invocation& invocation) {
+  if (IsVectorFormat(invocation.args()[1], invocation.Get("format"))) return RunVectorIngest(invocation);
   SourceOptions source_options;
   source_options.format = invocation.Get("format");
   source_options.text_field = invocation.Get("text-field");
@@ -112,7 +177,7 @@ absl::Status RunIngest(const Invocation& invocation) {
     ALCOVE_ASSIGN_OR_RETURN(options.limit, invocation.GetInt("limit", 1, INT64_MAX));
   }
   options.skip_bad = invocation.GetSwitch("skip-bad");
-  const Checkpoint checkpoint(invocation, *source);
+  const Checkpoint checkpoint(invocation, source->Identity());
   if (!invocation.GetSwitch("restart")) options.skip = checkpoint.Load();
   if (options.skip > 0) {
     std::fprintf(stderr, "going on after %lld documents stored by an earlier run (--restart begins anew)\n",
@@ -173,22 +238,25 @@ absl::Status RunIngest(const Invocation& invocation) {
 std::vector<CommandSpec> IngestCommands() {
   return {
       {.name = "ingest",
-       .summary = "Store documents from a file or folder",
+       .summary = "Store documents or vectors from a file or folder",
        .args = "COLLECTION PATH",
        .min_args = 2,
        .max_args = 2,
-       .flags = Join(ClientFlags(),
-                     {{"format", 0, "FORMAT", "", "jsonl, csv or text (a folder); default: by the name of PATH"},
-                      {"text-field", 0, "NAME", "text", "field that is embedded; a+b joins two"},
-                      {"id-field", 0, "NAME", "id", "field that is the id"},
-                      {"limit", 'n', "N", "", "stop after so many documents"},
-                      {"batch", 0, "N", "64", "documents in one request"},
-                      {"in-flight", 0, "N", "4", "requests at once"},
-                      {"skip-bad", 0, "", "", "report documents that cannot be stored and go on"},
-                      {"restart", 0, "", "", "begin anew instead of where an earlier run stopped"}}),
-       .details = "Every field besides id and text becomes metadata. An interrupted run goes on where it stopped.\n\n"
-                  "examples:\n  alcovectl ingest packages packages.jsonl\n"
-                  "  alcovectl ingest notes ~/notes --format text",
+       .flags = Join(ClientFlags(), {{"format", 0, "FORMAT", "",
+                                      "jsonl, csv or text (a folder); fvecs, npy or vectors (JSON lines) for vectors; "
+                                      "default: by the name of PATH"},
+                                     {"text-field", 0, "NAME", "text", "field that is embedded; a+b joins two"},
+                                     {"id-field", 0, "NAME", "id", "field that is the id"},
+                                     {"limit", 'n', "N", "", "stop after so many documents"},
+                                     {"batch", 0, "N", "64", "documents in one request; 500 vectors in one message"},
+                                     {"in-flight", 0, "N", "4", "requests at once"},
+                                     {"skip-bad", 0, "", "", "report documents that cannot be stored and go on"},
+                                     {"restart", 0, "", "", "begin anew instead of where an earlier run stopped"}}),
+       .details =
+           "Every field besides id and text becomes metadata. An interrupted run goes on where it stopped. Vectors go\n"
+           "over one acknowledged stream; without an id field their number in the file is their id.\n\n"
+           "examples:\n  alcovectl ingest packages packages.jsonl\n"
+           "  alcovectl ingest notes ~/notes --format text\n  alcovectl ingest images embeddings.npy",
        .run = RunIngest},
   };
 }
