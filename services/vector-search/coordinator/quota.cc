@@ -21,6 +21,9 @@ int64_t BytesOf(absl::Span<const StoredPoint> points) {
     for (const NamedVector& vector : point.vectors) {
       bytes += static_cast<int64_t>(vector.values.size() * sizeof(float));
     }
+    for (const NamedSparse& vector : point.sparse) {
+      bytes += static_cast<int64_t>(vector.components.values.size() * (sizeof(float) + sizeof(uint32_t)));
+    }
   }
   return bytes;
 }
