@@ -38,8 +38,9 @@ class FakeProcess final : public ShardClient {
              Done<int64_t> done) override {
     ++asked;
     if (!hold) return done(answer);
-    registrations_.push_back(ctx.cancellation().OnCancel([this] { ++called_off; }));
+    CancellationRegistration registration = ctx.cancellation().OnCancel([this] { ++called_off; });
     absl::MutexLock lock(&mutex_);
+    registrations_.push_back(std::move(registration));
     held_.push_back(std::move(done));
   }
   void Search(const RequestContext&, const ShardTarget&, std::shared_ptr<const SearchQuery>,
@@ -77,7 +78,7 @@ class FakeProcess final : public ShardClient {
  private:
   absl::Mutex mutex_;
   std::vector<Done<int64_t>> held_ ABSL_GUARDED_BY(mutex_);
-  std::vector<CancellationRegistration> registrations_;
+  std::vector<CancellationRegistration> registrations_ ABSL_GUARDED_BY(mutex_);
 };
 
 class ReplicasTest : public ::testing::Test {
@@ -151,7 +152,7 @@ TEST_F(ReplicasTest, ASlowOneIsHedgedAndCalledOff) {
 
 TEST_F(ReplicasTest, HedgesKeepToTheirBudget) {
   options_.hedge_ratio = 0;
-  options_.give_up_after = absl::Milliseconds(200);
+  options_.give_up_after = absl::Seconds(2);
   const auto replicas = Make({a_, b_});
   a_->hold = b_->hold = true;
   constexpr int kCalls = 40;
