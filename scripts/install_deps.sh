@@ -13,8 +13,8 @@ BUILD_PACKAGES=(
   libhiredis-dev libpqxx-dev libpq-dev libsqlite3-dev libyaml-cpp-dev
   libstemmer-dev libutf8proc-dev libxxhash-dev libzstd-dev zlib1g-dev
   libgtest-dev libgmock-dev libbenchmark-dev
-  redis-server python3 python3-venv python3-pip jq)
-TEST_PACKAGES=(postgresql procps openssl nodejs npm)
+  redis-server python3 python3-venv python3-pip jq nodejs npm)
+TEST_PACKAGES=(postgresql procps openssl nodejs npm chromium)
 BENCH_PACKAGES=(nginx-light nghttp2-client haproxy wordnet-base)
 LINT_PACKAGES=(clang clang-format clang-tidy nodejs npm)
 FUZZ_PACKAGES=(clang libclang-rt-14-dev llvm)

@@ -52,6 +52,84 @@ void ToProto(const KeyInfo& info, private_search::v1::EvaluationKeys* out) {
   out->set_label(info.label);
 }
 
+void ToProto(const private_search::Layout& layout, uint64_t blocks, private_search::v1::Layout* out) {
+  out->set_dimension(layout.dimension());
+  out->set_doublings(layout.doublings());
+  out->set_chunk(layout.chunk());
+  out->set_stride(layout.stride());
+  for (const private_search::QueryPart& part : layout.parts()) {
+    private_search::v1::QueryPart& to = *out->add_parts();
+    to.set_first(part.first);
+    to.set_numbers(part.numbers);
+    to.set_selectors(part.selectors);
+    to.set_doublings(part.doublings);
+  }
+  out->set_rows_per_block(layout.rows_per_block());
+  out->set_blocks(static_cast<uint32_t>(blocks));
+}
+
+void ToProto(const private_search::RecordLayout& layout, private_search::v1::RecordLayout* out) {
+  out->set_records(layout.records());
+  out->set_record_bytes(layout.record_bytes());
+  out->set_per_selector(layout.per_selector());
+  out->set_pieces(layout.pieces());
+  out->set_selectors(layout.selectors());
+  uint32_t first = 0;
+  for (uint32_t part = 0; part < layout.parts(); ++part) {
+    private_search::v1::QueryPart& to = *out->add_parts();
+    to.set_first(first);
+    to.set_numbers(layout.PartSelectors(part));
+    to.set_selectors(layout.PartSelectors(part));
+    to.set_doublings(layout.PartDoublings(part));
+    first += layout.PartSelectors(part);
+  }
+}
+
+void ToProto(const EncodedCollection& collection, private_search::v1::GetCollectionParametersResponse* out) {
+  out->set_sequence(collection.sequence);
+  ToProto(collection.layout, collection.blocks.size(), out->mutable_layout());
+  private_search::v1::Quantisation& numbers = *out->mutable_quantisation();
+  numbers.set_normalise(collection.info.metric == Metric::kCosine);
+  numbers.set_row_scale(collection.row_scale);
+  numbers.set_query_scale(collection.query_scale);
+  numbers.set_max_row_norm(collection.max_row_norm);
+  out->set_rows(collection.rows);
+  out->set_memory_bytes(static_cast<int64_t>(collection.MemoryBytes()));
+}
+
+void ToProto(const EncodedClassifier& classifier, private_search::v1::GetClassifierResponse* out) {
+  out->set_revision(classifier.revision);
+  ToProto(classifier.layout, 1, out->mutable_layout());
+  private_search::v1::Quantisation& numbers = *out->mutable_quantisation();
+  numbers.set_row_scale(classifier.row_scale);
+  numbers.set_query_scale(classifier.query_scale);
+  numbers.set_max_row_norm(classifier.max_row_norm);
+  for (const std::string& label : classifier.labels) out->add_labels(label);
+  for (const float bias : classifier.biases) out->add_biases(bias);
+}
+
+Classifier FromProto(const private_search::v1::PutClassifierRequest& request) {
+  Classifier out;
+  out.name = request.name();
+  out.dimension = request.dimension();
+  for (const private_search::v1::ClassWeights& one : request.classes()) {
+    out.labels.push_back(one.label());
+    out.weights.insert(out.weights.end(), one.weights().begin(), one.weights().end());
+    // A class of another length must not be made up for by the next one.
+    if (static_cast<uint32_t>(one.weights_size()) != request.dimension()) out.dimension = 0;
+    out.biases.push_back(one.bias());
+  }
+  return out;
+}
+
+fhe::Compression FromProto(private_search::v1::ReplyCompression compression) {
+  switch (compression) {
+    case private_search::v1::REPLY_COMPRESSION_ZLIB: return fhe::Compression::kZlib;
+    case private_search::v1::REPLY_COMPRESSION_ZSTD: return fhe::Compression::kZstd;
+    default: return fhe::Compression::kNone;
+  }
+}
+
 std::string VersionText(fhe::SealVersion version) { return absl::StrCat(version.major, ".", version.minor); }
 
 absl::Status WithFaultReason(absl::Status status) {

@@ -4,6 +4,9 @@
 #include <absl/status/status.h>
 
 #include "alcove/private_search/v1/private_search.pb.h"
+#include "libs/fhe/wire/container.h"
+#include "services/fhe-proxy/classify/classifier.h"
+#include "services/fhe-proxy/database/encoded.h"
 #include "services/fhe-proxy/keys/key_store.h"
 #include "services/fhe-proxy/keys/parameter_sets.h"
 
@@ -11,6 +14,14 @@ namespace alcove::fhe_proxy {
 
 void ToProto(const ParameterSet& set, size_t max_key_bytes, private_search::v1::ParameterSet* out);
 void ToProto(const KeyInfo& info, private_search::v1::EvaluationKeys* out);
+
+void ToProto(const private_search::Layout& layout, uint64_t blocks, private_search::v1::Layout* out);
+void ToProto(const private_search::RecordLayout& layout, private_search::v1::RecordLayout* out);
+// Without the parameter set, which needs the key store's limit.
+void ToProto(const EncodedCollection& collection, private_search::v1::GetCollectionParametersResponse* out);
+void ToProto(const EncodedClassifier& classifier, private_search::v1::GetClassifierResponse* out);
+Classifier FromProto(const private_search::v1::PutClassifierRequest& request);
+fhe::Compression FromProto(private_search::v1::ReplyCompression compression);
 
 // "4.1"
 std::string VersionText(fhe::SealVersion version);

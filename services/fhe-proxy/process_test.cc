@@ -1,5 +1,7 @@
 // The real process: started, asked over gRPC, killed, started again.
+#include <array>
 #include <csignal>
+#include <tuple>
 
 #include <absl/strings/str_cat.h>
 #include <gmock/gmock.h>
@@ -10,6 +12,7 @@
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "libs/fhe/client/client.h"
 #include "libs/fhe/testdata/fixtures.h"
+#include "libs/private_search/query.h"
 #include "libs/rpc/status.h"
 #include "libs/testing/child_process.h"
 #include "libs/testing/paths.h"
@@ -145,16 +148,84 @@ TEST_F(ProcessTest, NamesWhatIsWrongWithAKey) {
   EXPECT_EQ(Upload("acme", std::string(5 << 20, 'x')).status().code(), absl::StatusCode::kResourceExhausted);
 }
 
-TEST_F(ProcessTest, WhatIsNotBuiltSaysSo) {
+TEST_F(ProcessTest, ScoresAnEncryptedVectorByAClassifierThatSurvivesAKill) {
+  pb::PutClassifierRequest put;
+  put.set_name("topics");
+  put.set_dimension(3);
+  for (const auto& [label, weights, bias] :
+       {std::tuple{"art", std::array{1.f, 0.f, -0.5f}, 0.5f}, std::tuple{"law", std::array{0.f, 2.f, 0.25f}, -1.f}}) {
+    pb::ClassWeights& one = *put.add_classes();
+    one.set_label(label);
+    one.mutable_weights()->Add(weights.begin(), weights.end());
+    one.set_bias(bias);
+  }
+  pb::PutClassifierResponse stored;
+  ASSERT_TRUE(stub_->PutClassifier(As("acme").get(), put, &stored).ok());
+  process_->Kill();
+  Start();
+
+  const ParameterSet& set = OfferedSets()[0];
+  const fhe::SecretKey secret = fhe::SecretKey::Generate(*set.context);
+  const auto uploaded =
+      Upload("acme", fhe::WriteGaloisKeys(fhe::MakeGaloisKeys(*set.context, secret, set.galois_elements),
+                                          set.parameters, {{4, 3}, fhe::Compression::kZstd}));
+  ASSERT_TRUE(uploaded.ok()) << uploaded.status();
+  pb::GetClassifierRequest get;
+  get.set_name("topics");
+  pb::GetClassifierResponse described;
+  ASSERT_TRUE(stub_->GetClassifier(As("acme").get(), get, &described).ok());
+  EXPECT_EQ(stub_->GetClassifier(As("rival").get(), get, &described).error_code(), grpc::StatusCode::NOT_FOUND);
+  ASSERT_TRUE(stub_->GetClassifier(As("acme").get(), get, &described).ok());
+
+  const auto layout = private_search::Layout::Make(4096, described.layout().dimension(), described.layout().doublings(),
+                                                   described.layout().chunk());
+  ASSERT_TRUE(layout.ok());
+  const std::vector<int32_t> vector = {10, 20, -30};
+  const fhe::Modulus t(set.parameters.plain_modulus);
+  pb::ScoreRequest score;
+  score.set_key_id(uploaded->keys().key_id());
+  score.set_classifier("topics");
+  score.set_revision(described.revision());
+  const auto parts = private_search::PackQuery(*layout, t, vector).value();
+  for (const auto& part : parts) {
+    score.mutable_query()->append(
+        fhe::WriteCiphertext(fhe::EncryptSymmetric(*set.context, secret, part), {{4, 3}, fhe::Compression::kZstd}));
+  }
   pb::ScoreResponse scored;
-  EXPECT_EQ(stub_->Score(As("acme").get(), {}, &scored).error_code(), grpc::StatusCode::UNIMPLEMENTED);
+  const grpc::Status status = stub_->Score(As("acme").get(), score, &scored);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(scored.labels(1), "law");
+  const auto reply = fhe::ReadCiphertext(scored.scores(), set.parameters);
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_EQ(reply->version, (fhe::SealVersion{4, 3}));
+  const auto plain = fhe::Decrypt(*set.context, secret, reply->object);
+  ASSERT_TRUE(plain.ok());
+  const auto scores = private_search::UnpackScores(*layout, t.value(), plain->coefficients, 2);
+  const double unit = described.quantisation().row_scale();
+  EXPECT_NEAR(static_cast<double>(scores[0]) / unit, 10 + 15, 0.5);
+  EXPECT_NEAR(static_cast<double>(scores[1]) / unit, 40 - 7.5, 0.5);
+
+  score.set_revision("another");
+  EXPECT_EQ(GetErrorDetails(rpc::FromGrpc(stub_->Score(As("acme").get(), score, &scored))).reason,
+            "COLLECTION_CHANGED");
+}
+
+TEST_F(ProcessTest, WithoutVectorSearchCollectionsCannotBeSearchedAndItSaysWhy) {
+  pb::GetCollectionParametersRequest request;
+  request.set_collection("docs");
+  pb::GetCollectionParametersResponse response;
+  const grpc::Status status = stub_->GetCollectionParameters(As("acme").get(), request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_NE(status.error_message().find("vector_search"), std::string::npos);
   const auto context = As("acme");
   const auto stream = stub_->Search(context.get(), {});
   pb::SearchResponse block;
   EXPECT_FALSE(stream->Read(&block));
-  const grpc::Status status = stream->Finish();
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
-  EXPECT_FALSE(status.error_message().empty());
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::NOT_FOUND) << "no such key";
+  const auto nobody = As("");
+  const auto refused = stub_->Search(nobody.get(), {});
+  EXPECT_FALSE(refused->Read(&block));
+  EXPECT_EQ(refused->Finish().error_code(), grpc::StatusCode::UNAUTHENTICATED);
 }
 
 TEST_F(ProcessTest, TellsItsHealthAndStopsCleanly) {

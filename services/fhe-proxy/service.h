@@ -1,7 +1,8 @@
-// alcove.private_search.v1.PrivateSearchService over the domain: parameters and keys. Scoring methods answer
-// UNIMPLEMENTED in this version.
+// alcove.private_search.v1.PrivateSearchService over the domain: parameters, keys, searches, lookups, classifiers.
 #pragma once
 
+#include <atomic>
+#include <memory>
 #include <string>
 
 #include <absl/time/time.h>
@@ -9,14 +10,29 @@
 #include "alcove/private_search/v1/private_search.grpc.pb.h"
 #include "libs/common/clock.h"
 #include "libs/rpc/method.h"
+#include "services/fhe-proxy/budget/privacy_budget.h"
+#include "services/fhe-proxy/classify/classifier_store.h"
+#include "services/fhe-proxy/database/collections.h"
 #include "services/fhe-proxy/keys/key_store.h"
+#include "services/fhe-proxy/search/engine.h"
 
 namespace alcove::fhe_proxy {
 
-// Thread safe. The store and the clock must outlive it.
+// Thread safe.
 class PrivateSearchFace final : public private_search::v1::PrivateSearchService::CallbackService {
  public:
-  PrivateSearchFace(KeyStore& keys, size_t max_upload_bytes, const rpc::MethodOptions& options, const Clock& clock);
+  // All outlive the face.
+  struct Parts {
+    KeyStore* keys;
+    Collections* collections;
+    ClassifierStore* classifiers;
+    PrivacyBudget* budget;
+    TaskPool* compute;  // where ciphertexts are worked on; the method options' pool only waits
+    const Clock* clock;
+    size_t max_upload_bytes;
+    size_t max_queries;  // of one request
+  };
+  PrivateSearchFace(const Parts& parts, const rpc::MethodOptions& options);
 
   void SetAddress(const std::string& address);
 
@@ -32,23 +48,53 @@ class PrivateSearchFace final : public private_search::v1::PrivateSearchService:
   grpc::ServerUnaryReactor* DeleteKeys(grpc::CallbackServerContext* server,
                                        const private_search::v1::DeleteKeysRequest* request,
                                        private_search::v1::DeleteKeysResponse* response) override;
+  grpc::ServerUnaryReactor* GetCollectionParameters(
+      grpc::CallbackServerContext* server, const private_search::v1::GetCollectionParametersRequest* request,
+      private_search::v1::GetCollectionParametersResponse* response) override;
+  grpc::ServerWriteReactor<private_search::v1::ListRowsResponse>* ListRows(
+      grpc::CallbackServerContext* server, const private_search::v1::ListRowsRequest* request) override;
   grpc::ServerWriteReactor<private_search::v1::SearchResponse>* Search(
       grpc::CallbackServerContext* server, const private_search::v1::SearchRequest* request) override;
   grpc::ServerWriteReactor<private_search::v1::LookupResponse>* Lookup(
       grpc::CallbackServerContext* server, const private_search::v1::LookupRequest* request) override;
   grpc::ServerUnaryReactor* Score(grpc::CallbackServerContext* server, const private_search::v1::ScoreRequest* request,
                                   private_search::v1::ScoreResponse* response) override;
+  grpc::ServerUnaryReactor* PutClassifier(grpc::CallbackServerContext* server,
+                                          const private_search::v1::PutClassifierRequest* request,
+                                          private_search::v1::PutClassifierResponse* response) override;
+  grpc::ServerUnaryReactor* GetClassifier(grpc::CallbackServerContext* server,
+                                          const private_search::v1::GetClassifierRequest* request,
+                                          private_search::v1::GetClassifierResponse* response) override;
+  grpc::ServerUnaryReactor* ListClassifiers(grpc::CallbackServerContext* server,
+                                            const private_search::v1::ListClassifiersRequest* request,
+                                            private_search::v1::ListClassifiersResponse* response) override;
+  grpc::ServerUnaryReactor* DeleteClassifier(grpc::CallbackServerContext* server,
+                                             const private_search::v1::DeleteClassifierRequest* request,
+                                             private_search::v1::DeleteClassifierResponse* response) override;
   grpc::ServerUnaryReactor* GetStatus(grpc::CallbackServerContext* server,
                                       const private_search::v1::GetStatusRequest* request,
                                       private_search::v1::GetStatusResponse* response) override;
 
  private:
-  KeyStore& keys_;
-  const size_t max_upload_bytes_;
-  const Clock& clock_;
+  // Queries being computed; the memory they take is bounded by their number.
+  class ActiveQueries;
+
+  absl::StatusOr<std::shared_ptr<const EncodedCollection>> VersionFor(const RequestContext& ctx,
+                                                                      const CollectionName& name,
+                                                                      const std::string& sequence, bool allow_older);
+
+  // The queries of a request, each of which gets `replies` replies that its budget must hold.
+  template <typename Request>
+  EncryptedQueries QueriesOf(const RequestContext& ctx, const Request& request, size_t replies);
+
+  const Parts parts_;
+  const rpc::MethodOptions options_;
   const absl::Time started_at_;
   std::string address_;
-  rpc::UnaryMethod get_parameters_, upload_keys_, list_keys_, delete_keys_, score_, get_status_;
+  std::atomic<size_t> active_queries_{0};
+  rpc::UnaryMethod get_parameters_, upload_keys_, list_keys_, delete_keys_, get_collection_parameters_, score_,
+      put_classifier_, get_classifier_, list_classifiers_, delete_classifier_, get_status_;
+  rpc::MethodRecorder list_rows_, search_, lookup_;
 };
 
 }  // namespace alcove::fhe_proxy

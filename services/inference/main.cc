@@ -3,8 +3,10 @@
 #include <vector>
 
 #include "libs/common/clock.h"
+#include "libs/common/log.h"
 #include "libs/common/status.h"
 #include "libs/common/task_pool.h"
+#include "libs/hpke/envelope.h"
 #include "libs/rpc/service_main.h"
 #include "services/inference/catalog.h"
 #include "services/inference/config.h"
@@ -21,7 +23,14 @@ class Instance final : public rpc::ServiceInstance {
     ALCOVE_ASSIGN_OR_RETURN(const std::vector<ModelSource> sources, ModelSources(config));
     std::unique_ptr<const EncoderOps> ops = MakeCpuOps(*SupportedKernels().entries[0]);
     ALCOVE_ASSIGN_OR_RETURN(std::unique_ptr<const ModelCatalog> catalog, ModelCatalog::Load(sources, *ops));
-    return std::unique_ptr<rpc::ServiceInstance>(new Instance(config, host, std::move(ops), std::move(catalog)));
+    auto sealing_key = config.sealing_key_file().empty()
+                           ? absl::StatusOr<hpke::PrivateKey>(hpke::PrivateKey::Generate())
+                           : hpke::LoadOrMakeKey(config.sealing_key_file());
+    ALCOVE_RETURN_IF_ERROR(Annotate(sealing_key.status(), "sealing_key_file"));
+    // For those who want to check that the key a client is given is this one.
+    LogInfo("sealing key", {{"key_id", hpke::KeyName(sealing_key->public_key())}});
+    return std::unique_ptr<rpc::ServiceInstance>(
+        new Instance(config, host, std::move(ops), std::move(catalog), *std::move(sealing_key)));
   }
 
   std::vector<rpc::ServiceEntry> Services() override { return {{&face_, v1::InferenceService::service_full_name()}}; }
@@ -29,12 +38,14 @@ class Instance final : public rpc::ServiceInstance {
 
  private:
   Instance(const config::v1::InferenceConfig& config, const rpc::ServiceHost& host,
-           std::unique_ptr<const EncoderOps> ops, std::unique_ptr<const ModelCatalog> catalog)
+           std::unique_ptr<const EncoderOps> ops, std::unique_ptr<const ModelCatalog> catalog,
+           hpke::PrivateKey sealing_key)
       : ops_(std::move(ops)),
         catalog_(std::move(catalog)),
         executor_(WorkerThreads(config), RealClock(), &host.registry),
         pool_(WorkerThreads(config), "tokenize"),
-        face_(*catalog_, executor_, {.registry = &host.registry, .pool = &pool_}, *RealClock()) {
+        face_(*catalog_, executor_, std::move(sealing_key), {.registry = &host.registry, .pool = &pool_},
+              *RealClock()) {
     const BatchLimits limits = ToBatchLimits(config.batching());
     for (const LoadedModel* model : catalog_->All()) executor_.AddModel(model->name(), model, limits);
   }

@@ -6,6 +6,7 @@
 #include <absl/strings/str_cat.h>
 
 #include "libs/common/status.h"
+#include "libs/hpke/envelope.h"
 #include "libs/rpc/process_status.h"
 #include "libs/rpc/status.h"
 #include "services/inference/convert.h"
@@ -18,6 +19,9 @@ constexpr char const* kService = v1::InferenceService::service_full_name();
 // A request of at most this many bytes is tokenized at once (a few tens of microseconds) instead of on the pool.
 constexpr size_t kTokenizeAtOnceBytes = 4096;
 
+// HPKE's `info`: what is sealed for this opens for nothing else.
+constexpr char kSealingPurpose[] = "alcove sealed embedding v1";
+
 // A stream that ends at once with a status.
 template <class Response>
 class EndedStream final : public grpc::ServerWriteReactor<Response> {
@@ -28,10 +32,11 @@ class EndedStream final : public grpc::ServerWriteReactor<Response> {
 
 }  // namespace
 
-InferenceFace::InferenceFace(const ModelCatalog& catalog, Executor& executor, const rpc::MethodOptions& options,
-                             const Clock& clock)
+InferenceFace::InferenceFace(const ModelCatalog& catalog, Executor& executor, hpke::PrivateKey sealing_key,
+                             const rpc::MethodOptions& options, const Clock& clock)
     : catalog_(catalog),
       executor_(executor),
+      sealing_key_(std::move(sealing_key)),
       pool_(options.pool),
       clock_(clock),
       started_at_(clock.Now()),
@@ -42,6 +47,8 @@ InferenceFace::InferenceFace(const ModelCatalog& catalog, Executor& executor, co
       get_model_(options, kService, "GetModel"),
       load_model_(options, kService, "LoadModel"),
       unload_model_(options, kService, "UnloadModel"),
+      get_sealing_key_(options, kService, "GetSealingKey"),
+      embed_sealed_(options, kService, "EmbedSealed"),
       get_status_(options, kService, "GetStatus") {}
 
 void InferenceFace::SetAddress(const std::string& address) {
@@ -62,7 +69,7 @@ grpc::ServerUnaryReactor* InferenceFace::Embed(grpc::CallbackServerContext* serv
 }
 
 void InferenceFace::DoEmbed(const RequestContext& ctx, const v1::EmbedRequest& request, v1::EmbedResponse& response,
-                            rpc::Finish finish) {
+                            absl::AnyInvocable<void(absl::Status)> finish) {
   if (absl::Status status = ctx.Check(clock_); !status.ok()) return finish(std::move(status));
   const auto model = catalog_.Find(request.model());
   if (!model.ok()) return finish(model.status());
@@ -79,6 +86,61 @@ void InferenceFace::DoEmbed(const RequestContext& ctx, const v1::EmbedRequest& r
                      WriteEmbeddings(*result, dimensions, response);
                      finish(absl::OkStatus());
                    });
+}
+
+grpc::ServerUnaryReactor* InferenceFace::GetSealingKey(grpc::CallbackServerContext* server,
+                                                       const v1::GetSealingKeyRequest*,
+                                                       v1::GetSealingKeyResponse* response) {
+  return get_sealing_key_.Handle(server, [=, this](const RequestContext&) -> absl::Status {
+    const hpke::PublicKey& key = sealing_key_.public_key();
+    response->set_key_id(hpke::KeyName(key));
+    response->set_public_key(key.data(), key.size());
+    response->set_purpose(kSealingPurpose);
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* InferenceFace::EmbedSealed(grpc::CallbackServerContext* server,
+                                                     const v1::EmbedSealedRequest* request,
+                                                     v1::EmbedSealedResponse* response) {
+  return embed_sealed_.HandleAsync(server, [=, this](const RequestContext& ctx, rpc::Finish finish) mutable {
+    pool_->Submit([=, this, finish = std::move(finish)]() mutable {
+      DoEmbedSealed(ctx, *request, *response, std::move(finish));
+    });
+  });
+}
+
+void InferenceFace::DoEmbedSealed(const RequestContext& ctx, const v1::EmbedSealedRequest& request,
+                                  v1::EmbedSealedResponse& response, rpc::Finish finish) {
+  const std::string own = hpke::KeyName(sealing_key_.public_key());
+  if (request.key_id() != own) {
+    return finish(WithReason(
+        absl::FailedPreconditionError(absl::StrCat("the text is sealed to the key \"", request.key_id(),
+                                                   "\"; this process has \"", own, "\". Fetch the key again")),
+        "SEALING_KEY_UNKNOWN"));
+  }
+  const auto aead =
+      request.aead() == v1::SEALING_AEAD_UNSPECIFIED ? hpke::Aead::kAes256Gcm : static_cast<hpke::Aead>(request.aead());
+  auto opened = hpke::OpenRequest(sealing_key_, kSealingPurpose, aead, request.sealed());
+  if (!opened.ok()) return finish(WithReason(opened.status(), "ENVELOPE_DOES_NOT_OPEN"));
+  // Everything of the call lives until its answer is sealed.
+  struct Call {
+    v1::EmbedRequest request;
+    v1::EmbedResponse response;
+    hpke::Replies replies;
+  };
+  auto call = std::make_shared<Call>(Call{{}, {}, std::move(opened->replies)});
+  if (!call->request.ParseFromString(opened->text)) {
+    return finish(absl::InvalidArgumentError("the sealed text is no EmbedRequest"));
+  }
+  DoEmbed(ctx, call->request, call->response,
+          [call, &response, finish = std::move(finish)](absl::Status status) mutable {
+            if (!status.ok()) return finish(std::move(status));
+            auto sealed = call->replies.Seal(call->response.SerializeAsString());
+            if (!sealed.ok()) return finish(sealed.status());
+            response.set_sealed(*std::move(sealed));
+            finish(absl::OkStatus());
+          });
 }
 
 grpc::ServerUnaryReactor* InferenceFace::Rerank(grpc::CallbackServerContext* server, const v1::RerankRequest* request,

@@ -4,12 +4,14 @@
 
 #include <string>
 
+#include <absl/functional/any_invocable.h>
 #include <absl/synchronization/mutex.h>
 #include <absl/time/time.h>
 
 #include "alcove/inference/v1/inference.grpc.pb.h"
 #include "libs/common/clock.h"
 #include "libs/common/task_pool.h"
+#include "libs/hpke/hpke.h"
 #include "libs/rpc/method.h"
 #include "services/inference/catalog.h"
 #include "services/inference/scheduler/executor.h"
@@ -19,8 +21,9 @@ namespace alcove::inference {
 // Thread safe. What it is given outlives it.
 class InferenceFace final : public v1::InferenceService::CallbackService {
  public:
-  // `options.pool` tokenizes large requests.
-  InferenceFace(const ModelCatalog& catalog, Executor& executor, const rpc::MethodOptions& options, const Clock& clock);
+  // `options.pool` tokenizes large requests and opens sealed ones.
+  InferenceFace(const ModelCatalog& catalog, Executor& executor, hpke::PrivateKey sealing_key,
+                const rpc::MethodOptions& options, const Clock& clock);
 
   void SetAddress(const std::string& address) ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -40,21 +43,30 @@ class InferenceFace final : public v1::InferenceService::CallbackService {
                                       v1::LoadModelResponse* response) override;
   grpc::ServerUnaryReactor* UnloadModel(grpc::CallbackServerContext* server, const v1::UnloadModelRequest* request,
                                         v1::UnloadModelResponse* response) override;
+  grpc::ServerUnaryReactor* GetSealingKey(grpc::CallbackServerContext* server, const v1::GetSealingKeyRequest* request,
+                                          v1::GetSealingKeyResponse* response) override;
+  grpc::ServerUnaryReactor* EmbedSealed(grpc::CallbackServerContext* server, const v1::EmbedSealedRequest* request,
+                                        v1::EmbedSealedResponse* response) override;
   grpc::ServerUnaryReactor* GetStatus(grpc::CallbackServerContext* server, const v1::GetStatusRequest* request,
                                       v1::GetStatusResponse* response) override;
 
  private:
+  // `finish` is called once, with the response filled when it is OK.
   void DoEmbed(const RequestContext& ctx, const v1::EmbedRequest& request, v1::EmbedResponse& response,
-               rpc::Finish finish);
+               absl::AnyInvocable<void(absl::Status)> finish);
+  void DoEmbedSealed(const RequestContext& ctx, const v1::EmbedSealedRequest& request,
+                     v1::EmbedSealedResponse& response, rpc::Finish finish);
 
   const ModelCatalog& catalog_;
   Executor& executor_;
+  const hpke::PrivateKey sealing_key_;
   TaskPool* const pool_;
   const Clock& clock_;
   const absl::Time started_at_;
   absl::Mutex mu_;
   std::string address_ ABSL_GUARDED_BY(mu_);
-  rpc::UnaryMethod embed_, rerank_, tokenize_, list_models_, get_model_, load_model_, unload_model_, get_status_;
+  rpc::UnaryMethod embed_, rerank_, tokenize_, list_models_, get_model_, load_model_, unload_model_, get_sealing_key_,
+      embed_sealed_, get_status_;
 };
 
 }  // namespace alcove::inference

@@ -123,6 +123,7 @@ absl::StatusOr<std::unique_ptr<Node>> Node::Make(const config::v1::VectorSearchC
     };
   }
   node->shard_face_->SetPeers(std::move(connects));
+  node->change_face_ = std::make_unique<ChangeFace>(*node->catalog_, node->store_->log(), *node->reads_, options);
   return node;
 }
 
@@ -130,7 +131,8 @@ Node::~Node() { Stop(); }
 
 std::vector<rpc::ServiceEntry> Node::Services() {
   return {{vector_face_.get(), vector::v1::VectorService::service_full_name()},
-          {shard_face_.get(), vector::v1::ShardService::service_full_name()}};
+          {shard_face_.get(), vector::v1::ShardService::service_full_name()},
+          {change_face_.get(), vector::v1::ChangeService::service_full_name()}};
 }
 
 absl::Status Node::Ready() const {

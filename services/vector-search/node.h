@@ -12,6 +12,7 @@
 
 #include "libs/common/metrics.h"
 #include "libs/rpc/server.h"
+#include "services/vector-search/change_service.h"
 #include "services/vector-search/config.h"
 #include "services/vector-search/coordinator/delayed_tasks.h"
 #include "services/vector-search/coordinator/resharder.h"
@@ -59,6 +60,7 @@ class Node {
   bool introduced_ = false;
   mutable absl::Mutex introduction_mutex_;
   size_t introductions_left_ ABSL_GUARDED_BY(introduction_mutex_) = 0;
+  std::unique_ptr<ChangeFace> change_face_;
   // Last, so that their tasks end before anything they use goes.
   std::unique_ptr<WorkQueue> writes_;
   std::unique_ptr<WorkQueue> reads_;

@@ -18,6 +18,7 @@ std::vector<CommandSpec> BackupCommands();      // backup, restore
 std::vector<CommandSpec> SearchCommands();      // search, similar
 std::vector<CommandSpec> IngestCommands();      // ingest
 std::vector<CommandSpec> KeyCommands();         // key create, list, revoke
+std::vector<CommandSpec> PrivateCommands();     // private keygen, search, lookup, score, classifiers, keys, revoke
 std::vector<CommandSpec> ShellCommands();       // completion, version
 
 }  // namespace alcove::ctl

@@ -38,6 +38,35 @@ class GatewayClient {
   absl::Status Explain(const absl::Status& status) const {
     return Explain(grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message())));
   }
+  // Calls a method that answers a stream; on_reply(Response&&) → Status sees each reply, and its error ends the call.
+  template <typename Response, typename Stub, typename Request, typename OnReply>
+  absl::Status Stream(Stub& stub,
+                      std::unique_ptr<grpc::ClientReader<Response>> (Stub::*method)(grpc::ClientContext*,
+                                                                                    const Request&),
+                      const Request& request, OnReply on_reply) const {
+    // The gateway asks for one repetition when it has only just read the caller's key.
+    for (bool again = true;; again = false) {
+      grpc::ClientContext context;
+      Prepare(context);
+      auto reader = (stub.*method)(&context, request);
+      Response response;
+      bool any = false;
+      while (reader->Read(&response)) {
+        any = true;
+        absl::Status status = on_reply(std::move(response));
+        if (!status.ok()) {
+          context.TryCancel();
+          (void)reader->Finish();
+          return status;
+        }
+        response.Clear();
+      }
+      const grpc::Status status = reader->Finish();
+      if (status.ok()) return absl::OkStatus();
+      if (status.error_code() == grpc::StatusCode::UNAVAILABLE && again && !any) continue;
+      return Explain(status);
+    }
+  }
 
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
   const std::string& address() const { return address_; }

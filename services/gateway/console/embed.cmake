@@ -28,3 +28,22 @@ function(alcove_embed)
     DEPENDS ${ARG_FILE} ${ALCOVE_EMBED_SCRIPT} VERBATIM)
   set(${ARG_OUT} ${output} PARENT_SCOPE)
 endfunction()
+
+# The same for large files, by the assembler: alcove_embed_large(OUT var SYMBOL name FILE path).
+function(alcove_embed_large)
+  cmake_parse_arguments(ARG "" "OUT;SYMBOL;FILE" "" ${ARGN})
+  set(output ${CMAKE_CURRENT_BINARY_DIR}/${ARG_SYMBOL}.cc)
+  file(GENERATE OUTPUT ${output} CONTENT "#include <string_view>
+
+asm(\".section .rodata\\n${ARG_SYMBOL}Begin:\\n.incbin \\\"${ARG_FILE}\\\"\\n${ARG_SYMBOL}End:\\n.byte 0\\n.previous\\n\");
+extern const char k_begin[] asm(\"${ARG_SYMBOL}Begin\");
+extern const char k_end[] asm(\"${ARG_SYMBOL}End\");
+
+namespace alcove::gateway {
+extern const std::string_view ${ARG_SYMBOL};
+const std::string_view ${ARG_SYMBOL}(k_begin, static_cast<size_t>(k_end - k_begin));
+}  // namespace alcove::gateway
+")
+  set_property(SOURCE ${output} APPEND PROPERTY OBJECT_DEPENDS ${ARG_FILE})
+  set(${ARG_OUT} ${output} PARENT_SCOPE)
+endfunction()

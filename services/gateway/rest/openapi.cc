@@ -7,6 +7,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "services/gateway/rest/json_writer.h"
+#include "services/gateway/rest/octet.h"
 #include "services/gateway/rest/schema.h"
 #include "services/gateway/rest/text_view.h"
 
@@ -148,7 +149,11 @@ class Document {
       } else {
         json.Raw(FieldSchema(*method.input_type()->FindFieldByName(binding.body_field->name())));
       }
-      json.EndObject().EndObject().EndObject();
+      json.EndObject();
+      const FieldDescriptor* octets = binding.whole_body ? OctetField(*method.input_type()) : nullptr;
+      if (octets != nullptr)
+        Octets(absl::StrCat("The field `", octets->name(), "` as it is; all others are query parameters."), json);
+      json.EndObject().EndObject();
     }
     json.Key("responses").BeginObject();
     if (info.planned) {
@@ -156,14 +161,24 @@ class Document {
     } else {
       const Descriptor& reply = *method.output_type();
       json.Key("200").BeginObject().Member("description", ApiComment(reply)).Key("content").BeginObject();
-      json.Key("application/json").BeginObject().Key("schema");
+      // A stream of replies is a line of JSON each; the last line says how it ended.
+      json.Key(method.server_streaming() ? "application/x-ndjson" : "application/json").BeginObject().Key("schema");
       json.Raw(binding.response_field != nullptr ? FieldSchema(*reply.FindFieldByName(binding.response_field->name()))
                                                  : TypeSchema(reply));
-      json.EndObject().EndObject().EndObject();
+      json.EndObject();
+      if (OctetField(reply) != nullptr) Octets("Frames of JSON and bytes, when asked for with `accept`.", json);
+      json.EndObject().EndObject();
     }
     json.Key("default").Raw(R"({"$ref":"#/components/responses/Problem"})");
     json.EndObject().EndObject();
     return json.Take();
+  }
+
+  // "application/octet-stream": {…}
+  static void Octets(std::string_view description, JsonBuilder& json) {
+    json.Key("application/octet-stream").BeginObject().Key("schema").BeginObject();
+    json.Member("type", "string").Member("format", "binary").Member("description", description);
+    json.EndObject().EndObject();
   }
 
   void PathParameter(const MethodDescriptor& method, const TemplateVariable& variable, JsonBuilder& json) {

@@ -7,9 +7,15 @@ namespace alcove::gateway {
 
 extern const std::string_view kConsolePage;  // embedded by the build
 extern const std::string_view kDocsPage;
+extern const std::string_view kPrivatePage;
+extern const std::string_view kPrivateClientScript;
+extern const std::string_view kSealScript;
 
 std::string_view ConsolePage() { return kConsolePage; }
 std::string_view DocsPage() { return kDocsPage; }
+std::string_view PrivatePage() { return kPrivatePage; }
+std::string_view PrivateClientScript() { return kPrivateClientScript; }
+std::string_view SealScript() { return kSealScript; }
 
 namespace {
 

@@ -10,6 +10,10 @@ namespace alcove::gateway {
 // The embedded pages, self-contained HTML.
 std::string_view ConsolePage();
 std::string_view DocsPage();
+// Private search in the browser: the page, its client, and Microsoft SEAL (node-seal) as a module.
+std::string_view PrivatePage();
+std::string_view PrivateClientScript();
+std::string_view SealScript();
 
 // Whether the processes a search needs can be reached, from the connections and health checks of one loop.
 struct Readiness {

@@ -12,18 +12,28 @@
 #include "libs/common/trace.h"
 #include "services/gateway/openai/openai_api.h"
 #include "services/gateway/openai/openai_error.h"
+#include "services/gateway/rest/octet.h"
 #include "services/gateway/rest/problem.h"
 #include "services/gateway/rest/text_view.h"
 #include "services/gateway/service/pages.h"
+#include "services/gateway/upstream/grpc_client.h"
 
 namespace alcove::gateway {
 namespace {
 
 constexpr size_t kCompressAbove = 1024;
+constexpr std::string_view kBinary = "application/octet-stream";
+constexpr std::string_view kJsonLines = "application/x-ndjson";
 constexpr absl::Duration kSlow = absl::Seconds(1);
 constexpr std::string_view kPagePolicy =
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+// Modules of this server may run, and WebAssembly, whose bindings in node-seal are made with eval; still nothing from
+// elsewhere.
+constexpr std::string_view kPrivatePagePolicy =
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
+    "connect-src 'self' data:; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 // Types a JSON body cannot be sent as. Everything else is read as JSON: curl -d sends a form type.
 bool CannotBeJson(std::string_view content_type) {
@@ -46,8 +56,8 @@ asio::awaitable<void> RestDoor::Serve(std::shared_ptr<Exchange> exchange) {
   co_await Fill(*exchange, answer);
   const std::string_view route = answer.route;
   const int status = exchange->cancelled() ? 499 : answer.status;
-  const size_t bytes = answer.body.size();
-  Send(*exchange, std::move(answer));
+  const size_t bytes = answer.sent ? exchange->response_bytes() : answer.body.size();
+  if (!answer.sent) Send(*exchange, std::move(answer));
   Record(*exchange, route, status, bytes, absl::Nanoseconds(Loop::NowNs() - began));
 }
 
@@ -78,7 +88,7 @@ asio::awaitable<void> RestDoor::Fill(Exchange& exchange, Answer& answer) {
     const int http_status = GetErrorDetails(status).reason == "BODY_TOO_LARGE" ? 413 : 0;
     WriteError(status, route->openai(), ctx.request_id(), answer, http_status);
   }
-  AddCors(request, answer);
+  if (!answer.sent) AddCors(request, answer);
 }
 
 const Route* RestDoor::FindRoute(const Exchange& exchange, RouteMatch& match, Answer& answer) {
@@ -174,8 +184,13 @@ asio::awaitable<absl::Status> RestDoor::RunMethod(Exchange& exchange, const Rout
   if (info.planned) co_return NotBuilt(info.method->full_name());
   const HeaderList& headers = exchange.request().headers;
   std::string body;
+  // Bytes in, bytes out, for methods made of bytes.
+  const bool binary_in = route.binding->whole_body && OctetField(*info.request->GetDescriptor()) != nullptr &&
+                         absl::StartsWithIgnoreCase(ToAbsl(headers.Get("content-type")), ToAbsl(kBinary));
+  const bool binary_out =
+      OctetField(*info.reply->GetDescriptor()) != nullptr && ListAccepts(headers.Get("accept"), kBinary);
   if (route.binding->takes_body()) {
-    if (CannotBeJson(headers.Get("content-type"))) {
+    if (!binary_in && CannotBeJson(headers.Get("content-type"))) {
       WriteError(absl::InvalidArgumentError("the body must be JSON (content-type: application/json)"), false,
                  ctx.request_id(), answer, 415);
       co_return absl::OkStatus();
@@ -193,14 +208,81 @@ asio::awaitable<absl::Status> RestDoor::RunMethod(Exchange& exchange, const Rout
   absl::StatusOr<QueryParameters> query = ParseQuery(exchange.request().query());
   if (!query.ok()) co_return query.status();
   MessagePtr message(info.request->New());
-  if (absl::Status status = FillRequest(*route.binding, match.captures, *query, body, *message); !status.ok()) {
-    co_return status;
-  }
+  absl::Status filled = binary_in ? FillOctetRequest(*route.binding, match.captures, *query, std::move(body), *message)
+                                  : FillRequest(*route.binding, match.captures, *query, body, *message);
+  if (!filled.ok()) co_return filled;
   body = std::string();
+  if (info.streaming()) {
+    absl::Status streamed = co_await RunStream(exchange, route, ctx, std::move(message), binary_out, answer);
+    co_return streamed;
+  }
   absl::StatusOr<MessagePtr> reply = co_await dispatcher_.Call(ctx, info, std::move(message));
   if (!reply.ok()) co_return reply.status();
-  answer.body = RenderReply(*route.binding, **reply);
+  if (binary_out) {
+    answer.content_type = std::string(kBinary);
+    answer.body = OctetFrame(**reply);
+  } else {
+    answer.body = RenderReply(*route.binding, **reply);
+  }
   co_return absl::OkStatus();
+}
+
+asio::awaitable<absl::Status> RestDoor::RunStream(Exchange& exchange, const Route& route, const RequestContext& ctx,
+                                                  MessagePtr request, bool binary, Answer& answer) {
+  const MethodInfo& info = *route.method;
+  if (info.upstream.empty()) co_return NotBuilt(info.method->full_name());
+  GrpcClient client(upstreams_);
+  RequestContext context = ctx;
+  std::string upstream = info.upstream;
+  std::string path = info.path;
+  CallOptions options;  // named: GCC 12 destroys a default argument of an awaited call twice
+  absl::StatusOr<std::unique_ptr<GrpcCall>> opened =
+      co_await client.Open(std::move(context), std::move(upstream), std::move(path), std::move(options));
+  if (!opened.ok()) co_return opened.status();
+  GrpcCall& call = **opened;
+  std::string bytes = request->SerializeAsString();
+  request.reset();
+  // A call that ended early tells why when it is read.
+  absl::Status sent = co_await call.Write(std::move(bytes));
+  sent.IgnoreError();
+  call.WritesDone();
+  absl::Status end;
+  while (true) {
+    absl::StatusOr<std::optional<std::string>> next = co_await call.Read();
+    if (!next.ok()) {
+      if (!answer.sent) co_return next.status();
+      end = next.status();
+      break;
+    }
+    if (!answer.sent) {
+      answer.sent = true;
+      answer.content_type = std::string(binary ? kBinary : kJsonLines);
+      AddCors(exchange.request(), answer);
+      HeaderList headers = answer.headers;
+      AddCommonHeaders(exchange, answer, headers);
+      exchange.StartResponse(200, std::move(headers));
+    }
+    if (!next->has_value()) break;
+    MessagePtr reply(info.reply->New());
+    if (!reply->ParseFromString(**next)) {
+      end = absl::InternalError(absl::StrCat(info.upstream, " sent a reply that cannot be read"));
+      break;
+    }
+    std::string piece = binary ? OctetFrame(*reply) : RenderReply(*route.binding, *reply) + "\n";
+    // The client went away: the call is cancelled with its object.
+    absl::Status written = co_await exchange.Write(std::move(piece));
+    if (!written.ok()) co_return absl::OkStatus();
+  }
+  std::string last = binary ? OctetEndFrame(end) : EndLine(end);
+  absl::Status ended = co_await exchange.Write(std::move(last));
+  if (ended.ok()) exchange.Finish();
+  co_return absl::OkStatus();
+}
+
+void RestDoor::AddCommonHeaders(const Exchange& exchange, const Answer& answer, HeaderList& headers) const {
+  if (answer.status != 204) headers.Set("content-type", answer.content_type);
+  headers.Set("x-request-id", exchange.context().request_id());
+  headers.Set("traceparent", FormatTraceparent(exchange.context().trace()));
 }
 
 void RestDoor::WritePage(const Route& route, Answer& answer) {
@@ -212,6 +294,20 @@ void RestDoor::WritePage(const Route& route, Answer& answer) {
       answer.headers.Set("x-content-type-options", "nosniff");
       answer.headers.Set("referrer-policy", "no-referrer");
       answer.body = std::string(route.target == Target::kConsole ? ConsolePage() : DocsPage());
+      break;
+    case Target::kPrivatePage:
+      answer.content_type = "text/html; charset=utf-8";
+      answer.headers.Set("content-security-policy", kPrivatePagePolicy);
+      answer.headers.Set("x-content-type-options", "nosniff");
+      answer.headers.Set("referrer-policy", "no-referrer");
+      answer.body = std::string(PrivatePage());
+      break;
+    case Target::kPrivateClientScript:
+    case Target::kSealScript:
+      answer.content_type = "text/javascript; charset=utf-8";
+      answer.headers.Set("x-content-type-options", "nosniff");
+      answer.headers.Set("cache-control", "no-cache");
+      answer.body = std::string(route.target == Target::kSealScript ? SealScript() : PrivateClientScript());
       break;
     case Target::kOpenApi: answer.body = shared_.openapi; break;
     case Target::kHealthLive: answer.body = "{\"live\":true}"; break;
@@ -276,9 +372,7 @@ void RestDoor::Send(Exchange& exchange, Answer answer) {
   HttpResponse response;
   response.status = answer.status;
   response.headers = std::move(answer.headers);
-  if (answer.status != 204) response.headers.Set("content-type", answer.content_type);
-  response.headers.Set("x-request-id", exchange.context().request_id());
-  response.headers.Set("traceparent", FormatTraceparent(exchange.context().trace()));
+  AddCommonHeaders(exchange, answer, response.headers);
   const std::string_view accepts = exchange.request().headers.Get("accept-encoding");
   if (shared_.options.compression && answer.body.size() > kCompressAbove && Compressible(answer.content_type)) {
     response.headers.Add("vary", "accept-encoding");

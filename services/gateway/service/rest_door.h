@@ -28,6 +28,7 @@ class RestDoor {
     std::string body;
     HeaderList headers;
     std::string_view route = "unmatched";  // for metrics and logs
+    bool sent = false;                     // written already, piece by piece
   };
 
   asio::awaitable<void> Fill(Exchange& exchange, Answer& answer);
@@ -39,6 +40,12 @@ class RestDoor {
                                     const RequestContext& ctx, Answer& answer);
   asio::awaitable<absl::Status> RunMethod(Exchange& exchange, const Route& route, const RouteMatch& match,
                                           const RequestContext& ctx, Answer& answer);
+  // A method that answers a stream: each reply goes out as it comes, as a line of JSON or a binary frame
+  // (rest/octet.h), with an end that tells how the call ended. Errors before the first reply are ordinary errors.
+  asio::awaitable<absl::Status> RunStream(Exchange& exchange, const Route& route, const RequestContext& ctx,
+                                          MessagePtr request, bool binary, Answer& answer);
+  // Fields every answer carries.
+  void AddCommonHeaders(const Exchange& exchange, const Answer& answer, HeaderList& headers) const;
   void WritePage(const Route& route, Answer& answer);
   // An error in the form the route's clients expect.
   void WriteError(const absl::Status& status, bool openai, std::string_view request_id, Answer& answer,

@@ -57,8 +57,8 @@ absl::Status SharedState::AddRoutes() {
   for (const MethodInfo& info : methods->methods()) {
     if (info.internal) continue;
     for (const HttpBinding& binding : info.bindings) {
-      if (info.streaming() && !info.planned) {
-        return absl::InternalError(absl::StrCat(info.path, ": a streaming method cannot have an HTTP form yet"));
+      if (info.method->client_streaming() && !info.planned) {
+        return absl::InternalError(absl::StrCat(info.path, ": a stream of requests cannot have an HTTP form"));
       }
       Route route{Target::kMethod, "", info.scope, &info, &binding};
       ALCOVE_RETURN_IF_ERROR(AddRoute(binding.http_method, binding.path_text, std::move(route)));
@@ -76,6 +76,9 @@ absl::Status SharedState::AddRoutes() {
       {"POST", "/v1/chat/completions", Target::kGeneration, AccessScope::kRead},
       {"POST", "/v1/completions", Target::kGeneration, AccessScope::kRead},
       {"GET", "/console", Target::kConsole, AccessScope::kPublic},
+      {"GET", "/console/private", Target::kPrivatePage, AccessScope::kPublic},
+      {"GET", "/console/private_client.js", Target::kPrivateClientScript, AccessScope::kPublic},
+      {"GET", "/console/seal.js", Target::kSealScript, AccessScope::kPublic},
       {"GET", "/docs", Target::kDocs, AccessScope::kPublic},
       {"GET", "/openapi.json", Target::kOpenApi, AccessScope::kPublic},
       {"GET", "/health", Target::kHealthLive, AccessScope::kPublic},

@@ -49,6 +49,9 @@ enum class Target {
   kGeneration,  // chat and completions
   kConsole,
   kDocs,
+  kPrivatePage,
+  kPrivateClientScript,
+  kSealScript,
   kOpenApi,
   kHealthLive,
   kHealthReady,

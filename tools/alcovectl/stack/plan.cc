@@ -189,8 +189,11 @@ class Planner {
   }
 
   absl::Status AddFheProxy() {
+    std::vector<std::string> nodes;
+    for (const std::string& address : vector_search_) nodes.push_back(Quoted(address));
     ALCOVE_RETURN_IF_ERROR(AddService("alcove-fhe-proxy", "fhe-proxy", kFheProxy,
-                                      absl::StrCat("data_dir: ", Quoted(layout_.Data("fhe-proxy")), "\n")));
+                                      absl::StrCat("data_dir: ", Quoted(layout_.Data("fhe-proxy")),
+                                                   "\nvector_search: [", absl::StrJoin(nodes, ", "), "]\n")));
     fhe_proxy_ = plan_.processes.back().address;
     return absl::OkStatus();
   }
@@ -200,7 +203,8 @@ class Planner {
       return absl::InvalidArgumentError(
           "name a model to load: --model FOLDER, a Hugging Face folder such as all-MiniLM-L6-v2");
     }
-    std::string settings = "model:\n";
+    std::string settings =
+        absl::StrCat("sealing_key_file: ", Quoted(layout_.Data("inference") + "/sealing.key"), "\nmodel:\n");
     for (const std::string& model : options_.models) {
       const size_t equals = model.find('=');
       const std::string folder = equals == std::string::npos ? model : model.substr(equals + 1);

@@ -1,0 +1,108 @@
+// A server-streaming call whose work runs on a pool thread and writes as fast as the client reads.
+#pragma once
+
+#include <exception>
+#include <functional>
+#include <memory>
+#include <utility>
+
+#include <absl/base/thread_annotations.h>
+#include <absl/functional/any_invocable.h>
+#include <absl/status/status.h>
+#include <absl/synchronization/mutex.h>
+#include <grpcpp/support/server_callback.h>
+
+#include "libs/common/log.h"
+#include "libs/rpc/method.h"
+#include "libs/rpc/status.h"
+
+namespace alcove::fhe_proxy {
+
+// Owns itself until gRPC says OnDone().
+template <typename Response>
+class StreamCall final : public grpc::ServerWriteReactor<Response> {
+ public:
+  // Sends one message; returns when the message before it has left, so that at most one waits. The call's status once
+  // it has ended.
+  using Write = std::function<absl::Status(Response)>;
+  using Work = absl::AnyInvocable<absl::Status(const RequestContext&, const Write&)>;
+
+  // Runs `work` on the options' pool and ends the call with its status.
+  static StreamCall* Start(const grpc::CallbackServerContext& server, const rpc::MethodOptions& options,
+                           rpc::MethodRecorder& recorder, Work work) {
+    auto* const call = new StreamCall(server, options, recorder);
+    options.pool->Submit([call, work = std::move(work)]() mutable { call->Run(std::move(work)); });
+    return call;
+  }
+
+  void OnWriteDone(bool ok) override {
+    absl::MutexLock lock(&mu_);
+    writing_ = false;
+    broken_ |= !ok;
+  }
+  void OnCancel() override {
+    const absl::Status late = RequestContext({}, ctx_.deadline()).Check();
+    source_.Cancel(late.ok() ? absl::CancelledError("the client gave up the call") : late);
+  }
+  void OnDone() override {
+    // Run() may still be between Finish() and its last use of this object.
+    {
+      absl::MutexLock lock(&mu_);
+      mu_.Await(absl::Condition(&finished_));
+    }
+    delete this;
+  }
+
+ private:
+  StreamCall(const grpc::CallbackServerContext& server, const rpc::MethodOptions& options,
+             rpc::MethodRecorder& recorder)
+      : recorder_(recorder), begun_(recorder.Begin()), ctx_(rpc::MakeCallContext(server, options, source_)) {}
+
+  void Run(Work work) {
+    absl::Status status = ctx_.Check();
+    if (status.ok()) {
+      try {
+        status = work(ctx_, [this](Response response) { return Send(std::move(response)); });
+      } catch (const std::exception& e) {
+        LogError(ctx_, "exception in a call", {{"method", recorder_.name()}, {"what", e.what()}});
+        status = absl::InternalError("internal error; the service's log has it under the request id");
+      }
+    }
+    work = nullptr;
+    {
+      absl::MutexLock lock(&mu_);
+      mu_.Await(absl::Condition(this, &StreamCall::Idle));
+    }
+    recorder_.End(ctx_, begun_, status);
+    this->Finish(rpc::ToGrpc(status));
+    absl::MutexLock lock(&mu_);
+    finished_ = true;
+  }
+
+  bool Idle() const { return !writing_; }
+
+  absl::Status Send(Response response) {
+    {
+      absl::MutexLock lock(&mu_);
+      // gRPC answers a pending write when the call is cancelled, so this ends.
+      mu_.Await(absl::Condition(this, &StreamCall::Idle));
+      if (broken_) return absl::CancelledError("the client is gone");
+      writing_ = true;
+      pending_ = std::move(response);
+    }
+    this->StartWrite(&pending_);
+    return ctx_.Check();
+  }
+
+  rpc::MethodRecorder& recorder_;
+  const int64_t begun_;
+  CancellationSource source_;
+  const RequestContext ctx_;
+  absl::Mutex mu_;
+  bool writing_ = false;
+  bool broken_ = false;
+  bool finished_ = false;
+  Response pending_;
+};
+
+}  // namespace alcove::fhe_proxy

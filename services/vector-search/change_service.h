@@ -1,0 +1,35 @@
+// alcove.vector.v1.ChangeService: a collection's log, read for processes that keep a copy of their own. Any node
+// answers for every shard, since the log is in the store all nodes share.
+#pragma once
+
+#include "alcove/vector/v1/changes.grpc.pb.h"
+#include "libs/rpc/method.h"
+#include "libs/store/log_store.h"
+#include "services/vector-search/catalog/catalog.h"
+#include "services/vector-search/work_queue.h"
+
+namespace alcove::vector_search {
+
+class ChangeFace final : public ::alcove::vector::v1::ChangeService::CallbackService {
+ public:
+  // All outlive the face.
+  ChangeFace(Catalog& catalog, store::LogStore& log, WorkQueue& reads, const rpc::MethodOptions& options);
+
+  grpc::ServerUnaryReactor* DescribeLog(grpc::CallbackServerContext* server,
+                                        const ::alcove::vector::v1::DescribeLogRequest* request,
+                                        ::alcove::vector::v1::DescribeLogResponse* response) override;
+  grpc::ServerUnaryReactor* ReadChanges(grpc::CallbackServerContext* server,
+                                        const ::alcove::vector::v1::ReadChangesRequest* request,
+                                        ::alcove::vector::v1::ReadChangesResponse* response) override;
+
+ private:
+  absl::StatusOr<CatalogEntryPtr> Find(const RequestContext& ctx, const std::string& collection,
+                                       const std::string& vector_name);
+
+  Catalog& catalog_;
+  store::LogStore& log_;
+  WorkQueue& reads_;
+  rpc::UnaryMethod describe_log_, read_changes_;
+};
+
+}  // namespace alcove::vector_search
