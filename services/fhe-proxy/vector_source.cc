@@ -1,5 +1,6 @@
 #include "services/fhe-proxy/vector_source.h"
 
+#include <algorithm>
 #include <map>
 
 #include <absl/strings/str_cat.h>
@@ -16,6 +17,7 @@ namespace pb = vector::v1;
 
 constexpr absl::Duration kCallTimeout = absl::Seconds(30);
 constexpr char kTextField[] = "text";
+constexpr size_t kMaxIds = 1000;
 
 template <typename Stub, typename Request, typename Response>
 absl::StatusOr<Response> Call(const RequestContext& ctx, Stub& stub,
@@ -27,6 +29,15 @@ absl::StatusOr<Response> Call(const RequestContext& ctx, Stub& stub,
   const grpc::Status status = (stub.*method)(&client, request, &response);
   if (!status.ok()) return rpc::FromGrpc(status);
   return response;
+}
+
+// "0:12,1:9": what a reader must see applied.
+std::string SequenceToken(const std::vector<int64_t>& heads) {
+  std::string out;
+  for (size_t shard = 0; shard < heads.size(); ++shard) {
+    if (heads[shard] > 0) absl::StrAppend(&out, out.empty() ? "" : ",", shard, ":", heads[shard]);
+  }
+  return out;
 }
 
 // What a person reads of a payload: its text, else all of it.
@@ -91,6 +102,7 @@ absl::StatusOr<ChangePage> VectorSource::Changes(const RequestContext& ctx, cons
   if (!page.at_end && page.last_sequence <= cursor.after_sequence) {
     return absl::InternalError("vector-search sent a page that leads nowhere");
   }
+  std::vector<size_t> asked;
   page.changes.reserve(static_cast<size_t>(response.changes_size()));
   for (pb::Change& change : *response.mutable_changes()) {
     PointChange& out = page.changes.emplace_back();
@@ -98,16 +110,30 @@ absl::StatusOr<ChangePage> VectorSource::Changes(const RequestContext& ctx, cons
     out.removed = change.kind() == pb::CHANGE_KIND_DELETE;
     out.payload_only = change.kind() == pb::CHANGE_KIND_PAYLOAD;
     out.vector.assign(change.vector().begin(), change.vector().end());
+    if (change.kind() == pb::CHANGE_KIND_VECTOR) asked.push_back(page.changes.size() - 1);
+  }
+  // What such a change left of a point only the shard knows. It may be newer than the page; the changes that made it so
+  // come later and say the same.
+  CollectionInfo at = info;
+  at.heads.assign(info.heads.size(), 0);
+  at.heads[shard] = page.last_sequence;
+  for (size_t begin = 0; begin < asked.size(); begin += kMaxIds) {
+    const size_t end = std::min(asked.size(), begin + kMaxIds);
+    std::vector<std::string> ids;
+    for (size_t i = begin; i < end; ++i) ids.push_back(page.changes[asked[i]].id);
+    ALCOVE_ASSIGN_OR_RETURN(auto vectors, Vectors(ctx, collection, vector_name, at, ids));
+    for (size_t i = begin; i < end; ++i) page.changes[asked[i]].vector = std::move(vectors[i - begin]);
   }
   return page;
 }
 
 absl::StatusOr<std::vector<std::string>> VectorSource::Documents(const RequestContext& ctx,
-                                                                 const std::string& collection,
+                                                                 const std::string& collection, const CollectionInfo& at,
                                                                  absl::Span<const std::string> ids) {
   ALCOVE_RETURN_IF_ERROR(Configured());
   pb::GetPointsRequest request;
   request.set_collection(collection);
+  request.set_min_sequence(SequenceToken(at.heads));
   for (const std::string& id : ids) request.add_ids(id);
   ALCOVE_ASSIGN_OR_RETURN(const auto response, Call(ctx, *vectors_, &pb::VectorService::Stub::GetPoints, request));
   std::map<absl::string_view, const pb::Point*> by_id;
@@ -122,13 +148,14 @@ absl::StatusOr<std::vector<std::string>> VectorSource::Documents(const RequestCo
 
 absl::StatusOr<std::vector<std::vector<float>>> VectorSource::Vectors(const RequestContext& ctx,
                                                                       const std::string& collection,
-                                                                      const std::string& vector_name,
+                                                                      const std::string& vector_name, const CollectionInfo& at,
                                                                       absl::Span<const std::string> ids) {
   ALCOVE_RETURN_IF_ERROR(Configured());
   pb::GetPointsRequest request;
   request.set_collection(collection);
   request.set_with_vectors(true);
   request.mutable_payload()->set_none(true);
+  request.set_min_sequence(SequenceToken(at.heads));
   for (const std::string& id : ids) request.add_ids(id);
   ALCOVE_ASSIGN_OR_RETURN(const auto response, Call(ctx, *vectors_, &pb::VectorService::Stub::GetPoints, request));
   std::map<absl::string_view, const pb::Point*> by_id;

@@ -41,6 +41,7 @@ absl::StatusOr<pb::ReadChangesResponse> ReadPage(store::LogStore& log, const Cat
     switch (operation.kind) {
       case OperationKind::kDelete: change.set_kind(pb::CHANGE_KIND_DELETE); break;
       case OperationKind::kSetPayload: change.set_kind(pb::CHANGE_KIND_PAYLOAD); break;
+      case OperationKind::kSetVectors: change.set_kind(pb::CHANGE_KIND_VECTOR); break;
       case OperationKind::kUpsert:
         change.set_kind(pb::CHANGE_KIND_UPSERT);
         for (const DenseVector& vector : operation.dense) {

@@ -59,13 +59,16 @@ class CollectionSource {
                                              const std::string& vector_name, const CollectionInfo& info, uint32_t shard,
                                              const ChangeCursor& cursor) = 0;
   // Documents of points as people read them: the text field, else the payload as JSON; in the order of `ids`, empty for
-  // points that no longer exist or hold nothing. At most 1,000 ids.
+  // points that no longer exist or hold nothing. At least as new as the heads of `at`. At most 1,000 ids.
   virtual absl::StatusOr<std::vector<std::string>> Documents(const RequestContext& ctx, const std::string& collection,
+                                                             const CollectionInfo& at,
                                                              absl::Span<const std::string> ids) = 0;
-  // Vectors of points as they were stored, in the order of `ids`; empty for points without one. At most 1,000 ids.
+  // Vectors of points as they were stored, in the order of `ids`; empty for points without one. At least as new as the
+  // heads of `at`. At most 1,000 ids.
   virtual absl::StatusOr<std::vector<std::vector<float>>> Vectors(const RequestContext& ctx,
                                                                   const std::string& collection,
                                                                   const std::string& vector_name,
+                                                                  const CollectionInfo& at,
                                                                   absl::Span<const std::string> ids) = 0;
 };
 

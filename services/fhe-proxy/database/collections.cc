@@ -405,13 +405,12 @@ absl::Status Collections::Rebuild(const RequestContext& ctx, Entry& entry, const
   return absl::OutOfRangeError("the collection's vectors grew while they were read");
 }
 
-absl::StatusOr<std::vector<std::string>> Collections::Fetch(const RequestContext& ctx, const CollectionName& name,
-                                                            RecordKind kind, absl::Span<const std::string> ids) {
+absl::StatusOr<std::vector<std::string>> Collections::Fetch(const RequestContext& ctx, const CollectionName& name, const CollectionInfo& at, RecordKind kind, absl::Span<const std::string> ids) {
   std::vector<std::string> out;
   if (kind == RecordKind::kDocument) {
-    ALCOVE_ASSIGN_OR_RETURN(out, source_->Documents(ctx, name.collection, ids));
+    ALCOVE_ASSIGN_OR_RETURN(out, source_->Documents(ctx, name.collection, at, ids));
   } else {
-    ALCOVE_ASSIGN_OR_RETURN(const auto vectors, source_->Vectors(ctx, name.collection, name.vector_name, ids));
+    ALCOVE_ASSIGN_OR_RETURN(const auto vectors, source_->Vectors(ctx, name.collection, name.vector_name, at, ids));
     for (const std::vector<float>& vector : vectors) out.push_back(VectorRecord(vector));
   }
   if (out.size() != ids.size()) return absl::InternalError("records are missing");
@@ -435,7 +434,7 @@ absl::Status Collections::MakeRecords(const RequestContext& ctx, const EntryPtr&
   std::vector<uint64_t> revisions;
   const auto fetch = [&]() -> absl::Status {
     if (ids.empty()) return absl::OkStatus();
-    ALCOVE_ASSIGN_OR_RETURN(std::vector<std::string> texts, Fetch(ctx, entry->name, kind, ids));
+    ALCOVE_ASSIGN_OR_RETURN(std::vector<std::string> texts, Fetch(ctx, entry->name, encoded.info, kind, ids));
     for (size_t i = 0; i < ids.size(); ++i) documents[ids[i]] = {revisions[i], std::move(texts[i])};
     ids.clear();
     revisions.clear();

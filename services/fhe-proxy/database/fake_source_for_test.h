@@ -81,6 +81,7 @@ class FakeSource final : public CollectionSource {
     return page;
   }
   absl::StatusOr<std::vector<std::string>> Documents(const RequestContext& ctx, const std::string& collection,
+                                                     const CollectionInfo&,
                                                      absl::Span<const std::string> ids) override {
     absl::MutexLock lock(&mu_);
     documents_asked_ += ids.size();
@@ -90,7 +91,7 @@ class FakeSource final : public CollectionSource {
   }
 
   absl::StatusOr<std::vector<std::vector<float>>> Vectors(const RequestContext& ctx, const std::string& collection,
-                                                          const std::string&,
+                                                          const std::string&, const CollectionInfo&,
                                                           absl::Span<const std::string> ids) override {
     absl::MutexLock lock(&mu_);
     std::vector<std::vector<float>> out;
