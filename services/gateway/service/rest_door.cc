@@ -213,7 +213,7 @@ asio::awaitable<absl::Status> RestDoor::RunMethod(Exchange& exchange, const Rout
   if (!filled.ok()) co_return filled;
   body = std::string();
   if (info.streaming()) {
-    absl::Status streamed = co_await RunStream(exchange, route, ctx, std::move(message), binary_out, answer);
+    absl::Status streamed = co_await RunStream(exchange, route, ctx, *message, binary_out, answer);
     co_return streamed;
   }
   absl::StatusOr<MessagePtr> reply = co_await dispatcher_.Call(ctx, info, std::move(message));
@@ -228,7 +228,8 @@ asio::awaitable<absl::Status> RestDoor::RunMethod(Exchange& exchange, const Rout
 }
 
 asio::awaitable<absl::Status> RestDoor::RunStream(Exchange& exchange, const Route& route, const RequestContext& ctx,
-                                                  MessagePtr request, bool binary, Answer& answer) {
+                                                  const google::protobuf::Message& request, bool binary,
+                                                  Answer& answer) {
   const MethodInfo& info = *route.method;
   if (info.upstream.empty()) co_return NotBuilt(info.method->full_name());
   GrpcClient client(upstreams_);
@@ -240,8 +241,7 @@ asio::awaitable<absl::Status> RestDoor::RunStream(Exchange& exchange, const Rout
       co_await client.Open(std::move(context), std::move(upstream), std::move(path), std::move(options));
   if (!opened.ok()) co_return opened.status();
   GrpcCall& call = **opened;
-  std::string bytes = request->SerializeAsString();
-  request.reset();
+  std::string bytes = request.SerializeAsString();
   // A call that ended early tells why when it is read.
   absl::Status sent = co_await call.Write(std::move(bytes));
   sent.IgnoreError();

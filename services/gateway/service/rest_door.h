@@ -43,7 +43,7 @@ class RestDoor {
   // A method that answers a stream: each reply goes out as it comes, as a line of JSON or a binary frame
   // (rest/octet.h), with an end that tells how the call ended. Errors before the first reply are ordinary errors.
   asio::awaitable<absl::Status> RunStream(Exchange& exchange, const Route& route, const RequestContext& ctx,
-                                          MessagePtr request, bool binary, Answer& answer);
+                                          const google::protobuf::Message& request, bool binary, Answer& answer);
   // Fields every answer carries.
   void AddCommonHeaders(const Exchange& exchange, const Answer& answer, HeaderList& headers) const;
   void WritePage(const Route& route, Answer& answer);
