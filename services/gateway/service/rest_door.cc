@@ -227,6 +227,9 @@ asio::awaitable<absl::Status> RestDoor::RunMethod(Exchange& exchange, const Rout
   co_return absl::OkStatus();
 }
 
+// GCC 12 takes the frames of Asio's coroutines for mismatched when it inlines their allocation and not their release.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
 asio::awaitable<absl::Status> RestDoor::RunStream(Exchange& exchange, const Route& route, const RequestContext& ctx,
                                                   const google::protobuf::Message& request, bool binary,
                                                   Answer& answer) {
@@ -278,6 +281,7 @@ asio::awaitable<absl::Status> RestDoor::RunStream(Exchange& exchange, const Rout
   if (ended.ok()) exchange.Finish();
   co_return absl::OkStatus();
 }
+#pragma GCC diagnostic pop
 
 void RestDoor::AddCommonHeaders(const Exchange& exchange, const Answer& answer, HeaderList& headers) const {
   if (answer.status != 204) headers.Set("content-type", answer.content_type);
