@@ -11,6 +11,7 @@ import stat
 import struct
 import subprocess
 import sys
+import time
 import uuid
 
 import pytest
@@ -302,6 +303,11 @@ def test_a_restart_keeps_keys_and_encoded_rows(own_stack):
     process = stack.process("fhe-proxy")
     os.kill(process["pid"], 9)
     stack.wait_ready("fhe-proxy", pid_not=process["pid"])
+    # The gateway tries again within its longest pause, 2 s.
+    deadline = time.monotonic() + 20
+    while (listed := stack.get("/v1/private/keys")).status_code == 503 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert listed.status_code == 200 and len(listed.json()["keys"]) == 1, listed.text
     after = json.loads(stack.ctl("private", "search", "kept", "bread", "--keys", str(folder), "-o", "json").stdout)
     assert [hit["id"] for hit in after["hits"]] == [hit["id"] for hit in before["hits"]]
     assert math.isclose(after["hits"][0]["score"], before["hits"][0]["score"], abs_tol=1e-9)

@@ -29,7 +29,8 @@ void Resharder::Stop() {
 
 bool Resharder::Step() {
   bool busy = false;
-  for (const auto& [id, entry] : catalog_->Current()->by_id) {
+  const auto current = catalog_->Current();  // kept: a step may replace it
+  for (const auto& [id, entry] : current->by_id) {
     if (!entry->next_placement || !entry->usable.ok()) continue;
     const absl::StatusOr<bool> done = coordinator_->ContinueResharding(id);
     // Somebody else has ended it, or the collection is gone.
