@@ -288,6 +288,10 @@ absl::StatusOr<Collection> CollectionStore::BeginResharding(CollectionId id, int
           absl::StrCat("collection \"", changed->name, "\" is already being resharded to ",
                        changed->next_placement->shard_count, " shards: commit or abort that first"));
     }
+    if (changed->placement.shard_count == shard_count) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("collection \"", changed->name, "\" has ", shard_count, " shards already"));
+    }
     // An aborted resharding may have left logs behind: its epoch is not used again.
     int64_t newest_epoch = 0;
     ALCOVE_RETURN_IF_ERROR(c.Query("SELECT COALESCE(MAX(epoch), 0) FROM log_streams WHERE collection_id = $1",

@@ -66,8 +66,9 @@ class Reshard : public ::testing::TestWithParam<bool> {
     request.set_shard_count(3);
     pb::StartReshardingResponse response;
     ALCOVE_RETURN_IF_ERROR(cluster.Call(0, &pb::VectorService::Stub::StartResharding, request, &response));
-    EXPECT_TRUE(response.resharding().active());
-    EXPECT_EQ(response.resharding().next_shard_count(), 3u);
+    // A quick machine has ended it when the reply is made.
+    const pb::Resharding& now = response.resharding();
+    EXPECT_EQ(now.active() ? now.next_shard_count() : now.shard_count(), 3u);
     return absl::OkStatus();
   }
   absl::Status AwaitEnd(TestCluster& cluster, size_t process) {
@@ -101,7 +102,8 @@ TEST_P(Reshard, UnderLoadLosesDoublesAndFailsNothing) {
   PointWriters writers(cluster, {0, 1, 2}, 2);
   searchers.AwaitMore(50);
   ASSERT_THAT(Begin(cluster), IsOk());
-  EXPECT_THAT(Begin(cluster), StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_THAT(Begin(cluster), ::testing::AnyOf(StatusIs(absl::StatusCode::kFailedPrecondition),  // under way
+                                               StatusIs(absl::StatusCode::kInvalidArgument)));   // or done
   ASSERT_THAT(AwaitEnd(cluster, 1), IsOk());
   searchers.AwaitMore(100);
   writers.Stop();
@@ -111,6 +113,7 @@ TEST_P(Reshard, UnderLoadLosesDoublesAndFailsNothing) {
   // What was written before can still be waited for, and what is written now waited for everywhere.
   pb::SearchPointsRequest old = Near(17);
   old.set_min_sequence(before);
+  old.mutable_params()->set_exact(true);  // thousands of neighbours differ by less than a code's step
   pb::SearchPointsResponse found;
   ASSERT_THAT(cluster.Call(2, &pb::VectorService::Stub::SearchPoints, old, &found), IsOk());
   EXPECT_THAT(Ids(found), ::testing::StartsWith("p17 "));
@@ -120,6 +123,7 @@ TEST_P(Reshard, UnderLoadLosesDoublesAndFailsNothing) {
   for (size_t i = 0; i < 3; ++i) {
     pb::SearchPointsRequest request = Near(kPoints + 9);
     request.set_min_sequence(*after);
+    request.mutable_params()->set_exact(true);
     ASSERT_THAT(cluster.Call(i, &pb::VectorService::Stub::SearchPoints, request, &found), IsOk());
     EXPECT_THAT(Ids(found), ::testing::StartsWith(absl::StrCat("p", kPoints + 9)));
   }

@@ -186,13 +186,5 @@ TEST_F(ServiceTest, TheProcessSaysHowItIs) {
   EXPECT_THAT(metrics, HasSubstr("alcove_vector_log_lag_records"));
 }
 
-TEST_F(ServiceTest, WhatIsNotBuiltSaysSo) {
-  grpc::ClientContext client;
-  auto stream = stub_->StreamUpsertPoints(&client);
-  pb::StreamUpsertPointsResponse response;
-  EXPECT_FALSE(stream->Read(&response));
-  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::UNIMPLEMENTED);
-}
-
 }  // namespace
 }  // namespace alcove::vector_search

@@ -177,18 +177,18 @@ TEST(JsonWriter, WritesSnakeCaseAndNumbers) {
   EXPECT_EQ(
       MessageToJson(collection),
       R"({"name":"docs","vectors":{"":{"dimension":3}},"schema":{"a":"FIELD_TYPE_KEYWORD","b":"FIELD_TYPE_BOOL"},)"
-      R"("shard_count":0,"points":1234567890123,"memory_bytes":"1152921504606846976","created_at_ms":0})");
+      R"("shard_count":0,"points":1234567890123,"memory_bytes":"1152921504606846976","created_at_ms":0,"sparse":{}})");
 }
 
 TEST(JsonWriter, AlwaysShowsTheListsOfTheReplyItselfAndLeavesEmptyOnesInsideOut) {
   v1::SearchResponse response;
-  EXPECT_EQ(MessageToJson(response), R"({"hits":[],"cached":false,"timings":[]})");
+  EXPECT_EQ(MessageToJson(response), R"({"hits":[],"cached":false,"timings":[],"groups":[]})");
   auto* hit = response.add_hits();
   hit->set_id("a");
   hit->set_score(0.1f);
   (*hit->mutable_metadata()->mutable_fields())["n"].set_number_value(5);
   EXPECT_EQ(MessageToJson(response),
-            R"({"hits":[{"id":"a","score":0.1,"metadata":{"n":5}}],"cached":false,"timings":[]})");
+            R"({"hits":[{"id":"a","score":0.1,"metadata":{"n":5}}],"cached":false,"timings":[],"groups":[]})");
 }
 
 TEST(JsonWriter, WritesTimesBytesAndWhatIsNotFinite) {

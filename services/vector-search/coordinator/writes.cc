@@ -15,6 +15,8 @@ namespace alcove::vector_search {
 namespace {
 
 constexpr uint32_t kDeletePage = 10'000;
+// Placements a write follows when they move on under it, one resharding after another.
+constexpr int kMaxPlacementMoves = 8;
 
 // The operation views the vectors; components are copied. A sparse vector without components is none.
 void AddVectors(const std::vector<NamedVector>& vectors, const std::vector<NamedSparse>& sparse,
@@ -51,7 +53,7 @@ absl::StatusOr<ShardSequences> Coordinator::Append(const RequestContext& ctx, Ca
       (void)catalog_->Refresh();
       return NotFound("collection", entry->name);
     }
-    if (attempt > 0 || !absl::IsFailedPrecondition(result.status())) return result.status();
+    if (attempt == kMaxPlacementMoves || !absl::IsFailedPrecondition(result.status())) return result.status();
     // The placement may have moved on; unless it has, the refusal stands (a reused idempotency key).
     ALCOVE_RETURN_IF_ERROR(catalog_->Refresh());
     ALCOVE_ASSIGN_OR_RETURN(CatalogEntryPtr fresh, Find(ctx, entry->name));
