@@ -128,7 +128,8 @@ absl::StatusOr<ChangePage> VectorSource::Changes(const RequestContext& ctx, cons
 }
 
 absl::StatusOr<std::vector<std::string>> VectorSource::Documents(const RequestContext& ctx,
-                                                                 const std::string& collection, const CollectionInfo& at,
+                                                                 const std::string& collection,
+                                                                 const CollectionInfo& at,
                                                                  absl::Span<const std::string> ids) {
   ALCOVE_RETURN_IF_ERROR(Configured());
   pb::GetPointsRequest request;
@@ -148,7 +149,8 @@ absl::StatusOr<std::vector<std::string>> VectorSource::Documents(const RequestCo
 
 absl::StatusOr<std::vector<std::vector<float>>> VectorSource::Vectors(const RequestContext& ctx,
                                                                       const std::string& collection,
-                                                                      const std::string& vector_name, const CollectionInfo& at,
+                                                                      const std::string& vector_name,
+                                                                      const CollectionInfo& at,
                                                                       absl::Span<const std::string> ids) {
   ALCOVE_RETURN_IF_ERROR(Configured());
   pb::GetPointsRequest request;

@@ -21,7 +21,8 @@ class VectorSource final : public CollectionSource {
   absl::StatusOr<ChangePage> Changes(const RequestContext& ctx, const std::string& collection,
                                      const std::string& vector_name, const CollectionInfo& info, uint32_t shard,
                                      const ChangeCursor& cursor) override;
-  absl::StatusOr<std::vector<std::string>> Documents(const RequestContext& ctx, const std::string& collection, const CollectionInfo& at,
+  absl::StatusOr<std::vector<std::string>> Documents(const RequestContext& ctx, const std::string& collection,
+                                                     const CollectionInfo& at,
                                                      absl::Span<const std::string> ids) override;
   absl::StatusOr<std::vector<std::vector<float>>> Vectors(const RequestContext& ctx, const std::string& collection,
                                                           const std::string& vector_name, const CollectionInfo& at,

@@ -82,8 +82,8 @@ std::vector<CommandSpec> ShellCommands() {
 const std::vector<CommandSpec>& AllCommands() {
   static const auto* const commands = [] {
     auto* all = new std::vector<CommandSpec>;
-    for (auto group : {StackCommands, CollectionCommands, ClusterCommands, IngestCommands, SearchCommands, PrivateCommands,
-                       KeyCommands, BackupCommands, ShellCommands}) {
+    for (auto group : {StackCommands, CollectionCommands, ClusterCommands, IngestCommands, SearchCommands,
+                       PrivateCommands, KeyCommands, BackupCommands, ShellCommands}) {
       for (CommandSpec& command : group()) all->push_back(std::move(command));
     }
     return all;

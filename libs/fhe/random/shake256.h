@@ -1,5 +1,5 @@
-// SHAKE256 (FIPS 202) over seed || counter for eight counters side by side, one per vector lane. A plain function only: an
-// instruction-set file includes it.
+// SHAKE256 (FIPS 202) over seed || counter for eight counters side by side, one per vector lane. A plain function only:
+// an instruction-set file includes it.
 #pragma once
 
 #include <cstdint>

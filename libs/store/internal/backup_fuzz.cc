@@ -1,12 +1,12 @@
 // A backup file may be anything: reading it ends in a summary or an error, never outside its bytes.
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
+
+#include <unistd.h>
 
 #include "libs/common/hash.h"
 #include "libs/store/backup_store.h"

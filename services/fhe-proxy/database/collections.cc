@@ -405,7 +405,9 @@ absl::Status Collections::Rebuild(const RequestContext& ctx, Entry& entry, const
   return absl::OutOfRangeError("the collection's vectors grew while they were read");
 }
 
-absl::StatusOr<std::vector<std::string>> Collections::Fetch(const RequestContext& ctx, const CollectionName& name, const CollectionInfo& at, RecordKind kind, absl::Span<const std::string> ids) {
+absl::StatusOr<std::vector<std::string>> Collections::Fetch(const RequestContext& ctx, const CollectionName& name,
+                                                            const CollectionInfo& at, RecordKind kind,
+                                                            absl::Span<const std::string> ids) {
   std::vector<std::string> out;
   if (kind == RecordKind::kDocument) {
     ALCOVE_ASSIGN_OR_RETURN(out, source_->Documents(ctx, name.collection, at, ids));

@@ -130,7 +130,8 @@ class Collections {
   absl::Status MakeRecords(const RequestContext& ctx, const EntryPtr& entry, const EncodedCollection& encoded,
                            RecordKind kind);
   // Contents of the records of `ids`.
-  absl::StatusOr<std::vector<std::string>> Fetch(const RequestContext& ctx, const CollectionName& name, const CollectionInfo& at, RecordKind kind,
+  absl::StatusOr<std::vector<std::string>> Fetch(const RequestContext& ctx, const CollectionName& name,
+                                                 const CollectionInfo& at, RecordKind kind,
                                                  absl::Span<const std::string> ids);
   void Restore(Entry& entry);
   void Save(Entry& entry);
