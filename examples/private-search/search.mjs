@@ -1,6 +1,6 @@
 // Searches a collection without the server learning the query or the result.
 //   npm ci && ALCOVE_KEY=… node search.mjs packages "draw diagrams from text"
-import SEAL from 'node-seal/throws_wasm_node_es.js';
+import SEAL from 'node-seal/throws_wasm_node_umd.js';
 import { PrivateClient } from './private_client.mjs';
 
 const [collection, text, count = '10'] = process.argv.slice(2);

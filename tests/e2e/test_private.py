@@ -168,7 +168,7 @@ def query(keys, texts, stack, node_example):
     """A valid key id, parameters and encrypted query, made by node-seal."""
     script = node_example / "query.mjs"
     script.write_text("""
-import SEAL from 'node-seal/throws_wasm_node_es.js';
+import SEAL from 'node-seal/throws_wasm_node_umd.js';
 import { PrivateClient } from './private_client.mjs';
 const client = await PrivateClient.create(await SEAL(), { url: process.env.ALCOVE, apiKey: process.env.ALCOVE_KEY });
 const keyId = await client.uploadKeys('query');

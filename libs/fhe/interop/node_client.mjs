@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import SEAL from 'node-seal/allows_wasm_node_es.js';
+import SEAL from 'node-seal/allows_wasm_node_umd.js';
 
 const N = 4096, T = 417793n, DIMENSIONS = 384, ROWS = 5000;
 // node-seal takes rotation steps; these are the ones whose Galois elements are N / 2^j + 1, j = 0 … 8.

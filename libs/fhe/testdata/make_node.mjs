@@ -2,7 +2,7 @@
 // usage: node make_node.mjs OUT_DIR   (with node-seal 6.0.3 resolvable)
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
-import SEAL from 'node-seal/allows_wasm_node_es.js';
+import SEAL from 'node-seal/allows_wasm_node_umd.js';
 
 const out = process.argv[2];
 const seal = await SEAL();
