@@ -8,6 +8,9 @@
 //
 // Requests are binary (content-type: application/octet-stream); answers come in frames, see docs/API.md.
 
+// Browsers and Node.js 20 have it; Debian 12's Node.js 18 hides it in a module.
+const crypto = globalThis.crypto ?? (await import('node:crypto')).webcrypto;
+
 const HEADER = 16; // bytes of a SEAL object's header
 
 // What the server said was wrong: `code`, `reason` and `status` beside the message.
