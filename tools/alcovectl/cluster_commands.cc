@@ -83,15 +83,21 @@ absl::Status RunReshard(const Invocation& invocation) {
   }
   GetReshardingRequest request;
   request.set_name(name);
+  bool open_line = false;  // a terminal's line that the next progress replaces
   while (true) {
     ALCOVE_ASSIGN_OR_RETURN(const GetReshardingResponse response, client->Call(*stub, &Stub::GetResharding, request));
     const Resharding& now = response.resharding();
     const bool watch = now.active() && !invocation.GetSwitch("no-wait");
-    if (now.active()) ShowProgress(now, !watch);
+    if (now.active()) {
+      ShowProgress(now, !watch);
+      open_line = watch && StderrIsTerminal();
+    }
     if (!watch) {
+      if (open_line) std::fputc('\n', stderr);
       if (invocation.Get("output") == "json") return Print(ToJson(now));
       return Print(now.active() ? absl::StrCat("resharding goes on in the background\n")
-                                : absl::StrCat("\n", name, " has ", now.shard_count(), " shards\n"));
+                                : absl::StrCat(name, " has ", now.shard_count(),
+                                               now.shard_count() == 1 ? " shard\n" : " shards\n"));
     }
     absl::SleepFor(kLookAgain);
   }

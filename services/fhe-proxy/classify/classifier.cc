@@ -12,6 +12,7 @@
 #include "libs/common/text.h"
 #include "libs/fhe/random/blake2b.h"
 #include "services/fhe-proxy/database/encoded.h"
+#include "services/fhe-proxy/database/field_bytes.h"
 #include "services/fhe-proxy/database/row_table.h"
 
 namespace alcove::fhe_proxy {
@@ -19,32 +20,6 @@ namespace {
 
 constexpr absl::string_view kMagic = "ALCCLS1\n";
 constexpr size_t kDigestBytes = 64;  // hexadecimal
-
-template <class T>
-void PutInteger(std::string& out, T value) {
-  out.append(reinterpret_cast<const char*>(&value), sizeof value);
-}
-
-void PutText(std::string& out, absl::string_view text) {
-  PutInteger(out, static_cast<uint32_t>(text.size()));
-  out.append(text.data(), text.size());
-}
-
-template <class T>
-bool TakeInteger(absl::string_view& in, T& value) {
-  if (in.size() < sizeof value) return false;
-  std::memcpy(&value, in.data(), sizeof value);
-  in.remove_prefix(sizeof value);
-  return true;
-}
-
-bool TakeText(absl::string_view& in, std::string& text) {
-  uint32_t size = 0;
-  if (!TakeInteger(in, size) || in.size() < size) return false;
-  text.assign(in.data(), size);
-  in.remove_prefix(size);
-  return true;
-}
 
 bool TakeFloats(absl::string_view& in, size_t count, std::vector<float>& out) {
   if (in.size() / sizeof(float) < count) return false;

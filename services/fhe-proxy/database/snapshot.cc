@@ -1,11 +1,11 @@
 #include "services/fhe-proxy/database/snapshot.h"
 
 #include <cmath>
-#include <cstring>
 
 #include <absl/types/span.h>
 
 #include "libs/fhe/random/blake2b.h"
+#include "services/fhe-proxy/database/field_bytes.h"
 
 namespace alcove::fhe_proxy {
 namespace {
@@ -13,32 +13,6 @@ namespace {
 constexpr absl::string_view kMagic = "ALCPSR1\n";
 constexpr size_t kDigestBytes = 64;  // hexadecimal
 constexpr uint32_t kMaxDimension = 2048;
-
-template <class T>
-void PutInteger(std::string& out, T value) {
-  out.append(reinterpret_cast<const char*>(&value), sizeof value);
-}
-
-void PutText(std::string& out, absl::string_view text) {
-  PutInteger(out, static_cast<uint32_t>(text.size()));
-  out.append(text.data(), text.size());
-}
-
-template <class T>
-bool TakeInteger(absl::string_view& in, T& value) {
-  if (in.size() < sizeof value) return false;
-  std::memcpy(&value, in.data(), sizeof value);
-  in.remove_prefix(sizeof value);
-  return true;
-}
-
-bool TakeText(absl::string_view& in, std::string& text) {
-  uint32_t size = 0;
-  if (!TakeInteger(in, size) || in.size() < size) return false;
-  text.assign(in.data(), size);
-  in.remove_prefix(size);
-  return true;
-}
 
 absl::Status Damaged() { return absl::DataLossError("the snapshot's fields do not fit its size"); }
 
