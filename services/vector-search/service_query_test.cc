@@ -341,6 +341,29 @@ TEST_F(QueryTest, ChangesOneVectorOrFieldAndKeepsTheRest) {
             7);
 }
 
+TEST_F(QueryTest, RefusesAMergeThatItsPointCouldNotHold) {
+  CreateThings();
+  const auto merge = [&](const std::string& field, const std::string& id = "a") {
+    return absl::StrCat(R"({"id": ")", id, R"(", "payload": {")", field, R"(": ")", std::string(600'000, 'x'),
+                        R"("}})");
+  };
+  const auto update = [&](const std::string& updates) {
+    return UpdatePoints(absl::StrCat(R"({"collection": "docs", "updates": [)", updates, "]}")).status();
+  };
+  ASSERT_THAT(update(merge("large")), IsOk());
+  // At once: what was acknowledged is looked at, applied or not.
+  EXPECT_THAT(update(merge("more")), StatusIs(absl::StatusCode::kInvalidArgument,
+                                              AllOf(HasSubstr("updates[0].payload"), HasSubstr("point \"a\""))));
+  EXPECT_THAT(update(absl::StrCat(merge("one", "b"), ", ", merge("two", "b"))),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("updates[1].payload")));
+  EXPECT_THAT(update(merge("large")), IsOk()) << "takes the place of what was there";
+  const auto points = GetPoints(R"({"collection": "docs", "ids": ["a", "b"]})");
+  ASSERT_THAT(points, IsOk());
+  EXPECT_TRUE(points->points(0).payload().fields().contains("large"));
+  EXPECT_FALSE(points->points(0).payload().fields().contains("more"));
+  EXPECT_FALSE(points->points(1).payload().fields().contains("one"));
+}
+
 TEST_F(QueryTest, SurvivesARestartWithAllItsIndexes) {
   CreateThings();
   const std::vector<std::string> searches = {

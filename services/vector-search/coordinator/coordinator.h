@@ -202,6 +202,11 @@ class Coordinator {
                                         absl::Span<const PointOperation> operations, absl::string_view idempotency_key);
   // Views of the points.
   static std::vector<PointOperation> UpsertOperations(absl::Span<const StoredPoint> points);
+  // INVALID_ARGUMENT when a change merged into what its point holds now would pass the bounds of a payload: a shard
+  // could not apply it any more. Of two merges into one point at the same moment, neither sees the other. Blocking;
+  // needs the points' shards.
+  absl::Status CheckMerges(const RequestContext& ctx, const CatalogEntryPtr& entry,
+                           absl::Span<const PointChange> changes);
   // RESOURCE_EXHAUSTED when the points would take the tenant past its quota. Blocking when there is one.
   absl::Status CheckQuota(const RequestContext& ctx, const CatalogEntry& entry, absl::Span<const StoredPoint> points);
   void Announce(const RequestContext& ctx, const CatalogEntry& entry, const ShardSequences& sequences, bool wait,

@@ -158,6 +158,43 @@ void Coordinator::Upsert(const RequestContext& ctx, UpsertCall call, Done<WriteR
   Write(ctx, *std::move(entry), UpsertOperations(call.points), count, call.wait, call.idempotency_key, std::move(done));
 }
 
+absl::Status Coordinator::CheckMerges(const RequestContext& ctx, const CatalogEntryPtr& entry,
+                                      absl::Span<const PointChange> changes) {
+  GetQuery query;
+  for (const PointChange& change : changes) {
+    if (change.payload && !change.replace_payload) query.ids.push_back(change.id);
+  }
+  if (query.ids.empty()) return absl::OkStatus();
+  std::vector<ShardTarget> targets = AllTargets(*entry);
+  ALCOVE_ASSIGN_OR_RETURN(const std::vector<store::ShardHead> heads, store_->log().Heads(entry->id));
+  for (const store::ShardHead& head : heads) {
+    if (head.address.epoch != entry->placement.epoch) continue;
+    store::Sequence& wanted = targets[static_cast<size_t>(head.address.shard)].min_sequence;
+    wanted = std::max(wanted, head.head_sequence);
+  }
+  ALCOVE_ASSIGN_OR_RETURN(std::vector<StoredPoint> points,
+                          Await<std::vector<StoredPoint>>([&](Done<std::vector<StoredPoint>> done) {
+                            Fetch(ctx, entry, targets, std::move(query), /*allow_partial=*/false, std::move(done));
+                          }));
+  std::map<absl::string_view, std::string> payloads;
+  for (StoredPoint& point : points) payloads[point.id] = std::move(point.payload);
+  for (size_t i = 0; i < changes.size(); ++i) {
+    const auto at = payloads.find(changes[i].id);
+    if (!changes[i].payload || at == payloads.end()) continue;
+    if (changes[i].replace_payload) {
+      at->second = *changes[i].payload;
+      continue;
+    }
+    absl::StatusOr<std::string> merged = MergePayload(at->second, *changes[i].payload);
+    if (!merged.ok()) {
+      return InvalidField(absl::StrCat("updates[", i, "].payload"),
+                          absl::StrCat("with what point \"", changes[i].id, "\" holds: ", merged.status().message()));
+    }
+    at->second = *std::move(merged);
+  }
+  return absl::OkStatus();
+}
+
 void Coordinator::Update(const RequestContext& ctx, UpdateCall call, Done<WriteReply> done) {
   absl::StatusOr<CatalogEntryPtr> entry = Find(ctx, call.collection);
   if (!entry.ok()) return done(entry.status());
@@ -165,6 +202,7 @@ void Coordinator::Update(const RequestContext& ctx, UpdateCall call, Done<WriteR
     return done(InvalidField("idempotency_key", "must be at most 128 bytes"));
   }
   if (absl::Status status = ValidateUpdates((*entry)->config, call.changes); !status.ok()) return done(status);
+  if (absl::Status status = CheckMerges(ctx, *entry, call.changes); !status.ok()) return done(status);
 
   std::vector<PointOperation> operations;
   operations.reserve(call.changes.size());
