@@ -95,7 +95,8 @@ class CollectionStore {
   // LogStore::DropCollection to remove its log. FAILED_PRECONDITION names an alias that still leads to it.
   absl::StatusOr<Collection> Delete(absl::string_view tenant, absl::string_view name);
 
-  // Resharding, step 1: creates the empty logs of a new epoch. FAILED_PRECONDITION when one is already under way.
+  // Resharding, step 1: creates the empty logs of a new epoch. FAILED_PRECONDITION when one is already under
+  // way, or the collection has that many shards.
   absl::StatusOr<Collection> BeginResharding(CollectionId id, int32_t shard_count);
   // Step 2 is LogStore::CopyForResharding, step 3 LogStore::CommitResharding.
   // Or: forget the next placement; LogStore::DropEpoch removes what its logs held.

@@ -133,6 +133,7 @@ TEST_P(CollectionStoreTest, AppendsGoToThePlacementInForceOnly) {
   };
   const auto last = [](absl::string_view, int32_t shards) { return shards - 1; };
   EXPECT_EQ(append(2, 0), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(collections().BeginResharding(c.id, 2).status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(collections().BeginResharding(c.id, 3)->next_placement, (Placement{3, 2}));
   EXPECT_EQ(collections().BeginResharding(c.id, 4).status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(append(1, 1), absl::StatusCode::kOk);

@@ -12,14 +12,13 @@
 #include "libs/common/text.h"
 #include "libs/fhe/random/blake2b.h"
 #include "services/fhe-proxy/database/encoded.h"
-#include "services/fhe-proxy/database/field_bytes.h"
 #include "services/fhe-proxy/database/row_table.h"
+#include "services/fhe-proxy/record/record.h"
 
 namespace alcove::fhe_proxy {
 namespace {
 
 constexpr absl::string_view kMagic = "ALCCLS1\n";
-constexpr size_t kDigestBytes = 64;  // hexadecimal
 
 bool TakeFloats(absl::string_view& in, size_t count, std::vector<float>& out) {
   if (in.size() / sizeof(float) < count) return false;
@@ -76,19 +75,12 @@ std::string EncodeClassifier(const std::string& tenant, const Classifier& c) {
   for (const std::string& label : c.labels) PutText(out, label);
   out.append(reinterpret_cast<const char*>(c.weights.data()), c.weights.size() * sizeof(float));
   out.append(reinterpret_cast<const char*>(c.biases.data()), c.biases.size() * sizeof(float));
-  out += fhe::Blake2bHex(out);
+  SealRecord(out);
   return out;
 }
 
 absl::StatusOr<StoredClassifier> DecodeClassifier(absl::string_view bytes) {
-  if (bytes.size() < kMagic.size() + kDigestBytes || bytes.substr(0, kMagic.size()) != kMagic) {
-    return absl::DataLossError("not a classifier");
-  }
-  const absl::string_view content = bytes.substr(0, bytes.size() - kDigestBytes);
-  if (bytes.substr(content.size()) != fhe::Blake2bHex(content)) {
-    return absl::DataLossError("the classifier's checksum does not match");
-  }
-  absl::string_view in = content.substr(kMagic.size());
+  ALCOVE_ASSIGN_OR_RETURN(absl::string_view in, OpenRecord(bytes, kMagic, "classifier"));
   StoredClassifier out;
   Classifier& c = out.classifier;
   uint32_t classes = 0;
@@ -101,7 +93,7 @@ absl::StatusOr<StoredClassifier> DecodeClassifier(absl::string_view bytes) {
   }
   whole = whole && TakeFloats(in, size_t{classes} * c.dimension, c.weights) && TakeFloats(in, classes, c.biases) &&
           in.empty();
-  if (!whole) return absl::DataLossError("the classifier's fields do not fit its size");
+  if (!whole) return UnfitFields("classifier");
   if (const absl::Status status = CheckClassifier(c); !status.ok()) return absl::DataLossError(status.message());
   return out;
 }

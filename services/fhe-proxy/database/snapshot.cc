@@ -4,17 +4,16 @@
 
 #include <absl/types/span.h>
 
-#include "libs/fhe/random/blake2b.h"
-#include "services/fhe-proxy/database/field_bytes.h"
+#include "libs/common/status.h"
+#include "services/fhe-proxy/record/record.h"
 
 namespace alcove::fhe_proxy {
 namespace {
 
 constexpr absl::string_view kMagic = "ALCPSR1\n";
-constexpr size_t kDigestBytes = 64;  // hexadecimal
 constexpr uint32_t kMaxDimension = 2048;
 
-absl::Status Damaged() { return absl::DataLossError("the snapshot's fields do not fit its size"); }
+absl::Status Damaged() { return UnfitFields("snapshot"); }
 
 }  // namespace
 
@@ -38,19 +37,12 @@ std::string EncodeRowSnapshot(const std::string& key, const CollectionInfo& info
     const absl::Span<const int8_t> values = rows.values(r, 1);
     out.append(reinterpret_cast<const char*>(values.data()), values.size());
   }
-  out += fhe::Blake2bHex(out);
+  SealRecord(out);
   return out;
 }
 
 absl::StatusOr<RowSnapshot> DecodeRowSnapshot(absl::string_view bytes) {
-  if (bytes.size() < kMagic.size() + kDigestBytes || bytes.substr(0, kMagic.size()) != kMagic) {
-    return absl::DataLossError("not a row snapshot");
-  }
-  const absl::string_view content = bytes.substr(0, bytes.size() - kDigestBytes);
-  if (bytes.substr(content.size()) != fhe::Blake2bHex(content)) {
-    return absl::DataLossError("the snapshot's checksum does not match");
-  }
-  absl::string_view in = content.substr(kMagic.size());
+  ALCOVE_ASSIGN_OR_RETURN(absl::string_view in, OpenRecord(bytes, kMagic, "snapshot"));
   RowSnapshot out;
   uint8_t metric = 0;
   uint32_t shards = 0;

@@ -1,42 +1,12 @@
 #include "services/fhe-proxy/keys/key_record.h"
 
-#include <cstring>
-
-#include <absl/strings/str_cat.h>
-
-#include "libs/fhe/random/blake2b.h"
+#include "libs/common/status.h"
+#include "services/fhe-proxy/record/record.h"
 
 namespace alcove::fhe_proxy {
 namespace {
 
 constexpr absl::string_view kMagic = "ALCKEY1\n";
-constexpr size_t kDigestBytes = 64;  // hexadecimal
-
-template <class T>
-void PutInteger(std::string& out, T value) {
-  out.append(reinterpret_cast<const char*>(&value), sizeof value);
-}
-
-void PutText(std::string& out, const std::string& text) {
-  PutInteger(out, static_cast<uint32_t>(text.size()));
-  out += text;
-}
-
-template <class T>
-bool TakeInteger(absl::string_view& in, T& value) {
-  if (in.size() < sizeof value) return false;
-  std::memcpy(&value, in.data(), sizeof value);
-  in.remove_prefix(sizeof value);
-  return true;
-}
-
-bool TakeText(absl::string_view& in, std::string& text) {
-  uint32_t size = 0;
-  if (!TakeInteger(in, size) || in.size() < size) return false;
-  text.assign(in.data(), size);
-  in.remove_prefix(size);
-  return true;
-}
 
 }  // namespace
 
@@ -54,19 +24,12 @@ std::string EncodeKeyRecord(const KeyRecord& record) {
   for (uint32_t element : record.galois_elements) PutInteger(out, element);
   PutText(out, record.galois_keys);
   PutText(out, record.relin_keys);
-  out += fhe::Blake2bHex(out);
+  SealRecord(out);
   return out;
 }
 
 absl::StatusOr<KeyRecord> DecodeKeyRecord(absl::string_view bytes) {
-  if (bytes.size() < kMagic.size() + kDigestBytes || bytes.substr(0, kMagic.size()) != kMagic) {
-    return absl::DataLossError("not a key record");
-  }
-  const absl::string_view content = bytes.substr(0, bytes.size() - kDigestBytes);
-  if (bytes.substr(content.size()) != fhe::Blake2bHex(content)) {
-    return absl::DataLossError("the key record's checksum does not match");
-  }
-  absl::string_view in = content.substr(kMagic.size());
+  ALCOVE_ASSIGN_OR_RETURN(absl::string_view in, OpenRecord(bytes, kMagic, "key record"));
   KeyRecord record;
   int64_t created = 0;
   uint32_t elements = 0;
@@ -80,7 +43,7 @@ absl::StatusOr<KeyRecord> DecodeKeyRecord(absl::string_view bytes) {
     record.galois_elements.push_back(element);
   }
   whole = whole && TakeText(in, record.galois_keys) && TakeText(in, record.relin_keys) && in.empty();
-  if (!whole) return absl::DataLossError("the key record's fields do not fit its size");
+  if (!whole) return UnfitFields("key record");
   record.created_at = absl::FromUnixNanos(created);
   return record;
 }

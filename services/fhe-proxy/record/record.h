@@ -4,12 +4,23 @@
 #include <cstring>
 #include <string>
 
+#include <absl/status/statusor.h>
 #include <absl/strings/string_view.h>
 
-// Fields of the proxy's files: integers as this machine lays them out (little-endian), texts behind their size in 4
-// bytes. Take… removes what it reads from the front of `in`; false, and nothing promised of `in`, when `in` ends too
-// soon.
+// The form of the proxy's files: eight bytes that name the kind and its version, fields, and the BLAKE2b-256 of all
+// that in hexadecimal. Integers are little-endian, as this machine lays them out; texts stand behind their size in 4
+// bytes.
 namespace alcove::fhe_proxy {
+
+// Ends a record that was begun with its magic: appends the digest.
+void SealRecord(std::string& record);
+// The fields of a record: what stands between `magic` and the digest. DATA_LOSS, naming `what` ("classifier"), when it
+// is no record of that kind or its digest does not match.
+absl::StatusOr<absl::string_view> OpenRecord(absl::string_view bytes, absl::string_view magic, absl::string_view what);
+// DATA_LOSS: fields are missing, or left over.
+absl::Status UnfitFields(absl::string_view what);
+
+// Take… removes what it reads from the front of `in`; false, and nothing promised of `in`, when `in` ends too soon.
 
 template <class T>
 void PutInteger(std::string& out, T value) {
