@@ -293,6 +293,23 @@ def test_the_page_searches_in_a_browser(stack, texts, tmp_path):
     assert any("ciphertext" in row[0] for row in shown["steps"])
 
 
+def test_a_resharded_collection_is_searched_as_before_and_goes_on_being_followed(stack, tmp_path):
+    name = f"p{uuid.uuid4().hex[:12]}"
+    assert stack.post("/v1/collections", {"name": name, "embedding_model": "default"}).status_code == 200
+    stored = stack.post(f"/v1/collections/{name}/documents", {"documents": documents()[:100], "wait": True})
+    assert stored.status_code == 200, stored.text
+    keys = str(tmp_path / "keys")
+    stack.ctl("private", "keygen", "--keys", keys)
+    search = lambda: json.loads(stack.ctl("private", "search", name, "fresh", "bread", "--keys", keys, "-o", "json").stdout)["hits"]
+    before = [(hit["id"], hit["score"]) for hit in search()]
+    stack.ctl("collections", "reshard", name, "--shards", "1")
+    assert sorted((hit["id"], hit["score"]) for hit in search()) == sorted(before)
+    stored = stack.post(f"/v1/collections/{name}/documents", {"documents": [{"id": "new", "text": "fresh bread"}], "wait": True})
+    assert stored.status_code == 200, stored.text
+    assert search()[0]["id"] == "new"
+    assert stack.http.delete(f"{stack.url}/v1/collections/{name}", timeout=60).status_code == 200
+
+
 def test_a_restart_keeps_keys_and_encoded_rows(own_stack):
     stack = own_stack
     assert stack.post("/v1/collections", {"name": "kept", "embedding_model": "default"}).status_code == 200
