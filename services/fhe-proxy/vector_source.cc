@@ -31,15 +31,6 @@ absl::StatusOr<Response> Call(const RequestContext& ctx, Stub& stub,
   return response;
 }
 
-// "0:12,1:9": what a reader must see applied.
-std::string SequenceToken(const std::vector<int64_t>& heads) {
-  std::string out;
-  for (size_t shard = 0; shard < heads.size(); ++shard) {
-    if (heads[shard] > 0) absl::StrAppend(&out, out.empty() ? "" : ",", shard, ":", heads[shard]);
-  }
-  return out;
-}
-
 // What a person reads of a payload: its text, else all of it.
 std::string DocumentOf(const google::protobuf::Struct& payload) {
   const auto text = payload.fields().find(kTextField);
@@ -79,6 +70,7 @@ absl::StatusOr<CollectionInfo> VectorSource::Describe(const RequestContext& ctx,
     case pb::METRIC_L2: info.metric = Metric::kL2; break;
     default: info.metric = Metric::kCosine; break;
   }
+  info.epoch = response.epoch();
   info.heads.assign(response.heads().begin(), response.heads().end());
   return info;
 }
@@ -134,7 +126,7 @@ absl::StatusOr<std::vector<std::string>> VectorSource::Documents(const RequestCo
   ALCOVE_RETURN_IF_ERROR(Configured());
   pb::GetPointsRequest request;
   request.set_collection(collection);
-  request.set_min_sequence(SequenceToken(at.heads));
+  request.set_min_sequence(at.SequenceToken());
   for (const std::string& id : ids) request.add_ids(id);
   ALCOVE_ASSIGN_OR_RETURN(const auto response, Call(ctx, *vectors_, &pb::VectorService::Stub::GetPoints, request));
   std::map<absl::string_view, const pb::Point*> by_id;
@@ -157,7 +149,7 @@ absl::StatusOr<std::vector<std::vector<float>>> VectorSource::Vectors(const Requ
   request.set_collection(collection);
   request.set_with_vectors(true);
   request.mutable_payload()->set_none(true);
-  request.set_min_sequence(SequenceToken(at.heads));
+  request.set_min_sequence(at.SequenceToken());
   for (const std::string& id : ids) request.add_ids(id);
   ALCOVE_ASSIGN_OR_RETURN(const auto response, Call(ctx, *vectors_, &pb::VectorService::Stub::GetPoints, request));
   std::map<absl::string_view, const pb::Point*> by_id;

@@ -89,6 +89,7 @@ grpc::ServerUnaryReactor* ChangeFace::DescribeLog(grpc::CallbackServerContext* s
         if (!heads.ok()) return done(heads.status());
         pb::DescribeLogResponse out;
         out.set_identity(IdentityOf(entry));
+        out.set_epoch(entry.placement.epoch);
         const VectorField& field = entry.config.vectors.at(request->vector_name());
         out.mutable_config()->set_dimension(field.dimension);
         out.mutable_config()->set_metric(static_cast<pb::Metric>(field.metric));

@@ -21,7 +21,12 @@ struct CollectionInfo {
   std::string identity;  // differs for a collection that was dropped and made again, or cut into other shards
   uint32_t dimension = 0;
   Metric metric = Metric::kCosine;
+  int64_t epoch = 1;           // of the placement the shards belong to
   std::vector<int64_t> heads;  // last committed sequence of each shard
+
+  // What a reader who must see the heads passes to vector-search as min_sequence: "0:12,1:9", "e2;0:12" after a
+  // resharding.
+  std::string SequenceToken() const;
 
   friend bool operator==(const CollectionInfo&, const CollectionInfo&) = default;
 };

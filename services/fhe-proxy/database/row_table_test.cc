@@ -59,12 +59,19 @@ TEST(RowTableTest, AVectorThatDoesNotFitChangesNothing) {
   EXPECT_EQ(table.values(0, 1)[0], 127);
 }
 
+TEST(CollectionInfoTest, ATokenNamesWhatWasWrittenAndThePlacementItWasWrittenTo) {
+  EXPECT_EQ((CollectionInfo{"id", 2, Metric::kDot, 1, {0, 0}}).SequenceToken(), "");
+  EXPECT_EQ((CollectionInfo{"id", 2, Metric::kDot, 1, {5, 0, 9}}).SequenceToken(), "0:5,2:9");
+  EXPECT_EQ((CollectionInfo{"id", 2, Metric::kDot, 3, {5, 0, 9}}).SequenceToken(), "e3;0:5,2:9");
+  EXPECT_EQ((CollectionInfo{"id", 2, Metric::kDot, 3, {0}}).SequenceToken(), "");
+}
+
 class SnapshotTest : public ::testing::Test {
  protected:
   SnapshotTest() : rows(2, 50) {
     EXPECT_TRUE(rows.Put("one", std::vector<float>{1, -1}).ok());
     EXPECT_TRUE(rows.Put("two", std::vector<float>{0.5f, 2}).ok());
-    bytes = EncodeRowSnapshot("key", {"id#1", 2, Metric::kDot, {5, 9}}, {0, 3}, rows);
+    bytes = EncodeRowSnapshot("key", {"id#1", 2, Metric::kDot, 3, {5, 9}}, {0, 3}, rows);
   }
   RowTable rows;
   std::string bytes;
@@ -74,7 +81,7 @@ TEST_F(SnapshotTest, ComesBackWhole) {
   const auto read = DecodeRowSnapshot(bytes);
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(read->key, "key");
-  EXPECT_EQ(read->info, (CollectionInfo{"id#1", 2, Metric::kDot, {5, 9}}));
+  EXPECT_EQ(read->info, (CollectionInfo{"id#1", 2, Metric::kDot, 3, {5, 9}}));
   EXPECT_EQ(read->floors, (std::vector<int64_t>{0, 3}));
   ASSERT_EQ(read->rows.size(), 2u);
   EXPECT_EQ(read->rows.scale(), 50);

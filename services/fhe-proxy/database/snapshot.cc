@@ -25,6 +25,7 @@ std::string EncodeRowSnapshot(const std::string& key, const CollectionInfo& info
   PutText(out, info.identity);
   PutInteger(out, info.dimension);
   PutInteger(out, static_cast<uint8_t>(info.metric));
+  PutInteger(out, info.epoch);
   PutInteger(out, static_cast<uint32_t>(info.heads.size()));
   for (size_t shard = 0; shard < info.heads.size(); ++shard) {
     PutInteger(out, info.heads[shard]);
@@ -47,8 +48,9 @@ absl::StatusOr<RowSnapshot> DecodeRowSnapshot(absl::string_view bytes) {
   uint8_t metric = 0;
   uint32_t shards = 0;
   if (!TakeText(in, out.key) || !TakeText(in, out.info.identity) || !TakeInteger(in, out.info.dimension) ||
-      !TakeInteger(in, metric) || !TakeInteger(in, shards) || metric < 1 || metric > 3 || out.info.dimension < 1 ||
-      out.info.dimension > kMaxDimension || shards > in.size() / (2 * sizeof(int64_t))) {
+      !TakeInteger(in, metric) || !TakeInteger(in, out.info.epoch) || !TakeInteger(in, shards) || out.info.epoch < 1 ||
+      metric < 1 || metric > 3 || out.info.dimension < 1 || out.info.dimension > kMaxDimension ||
+      shards > in.size() / (2 * sizeof(int64_t))) {
     return Damaged();
   }
   out.info.metric = static_cast<Metric>(metric);

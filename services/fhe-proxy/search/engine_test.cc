@@ -68,7 +68,7 @@ class EngineTest : public ::testing::Test {
       values_.push_back(numbers);
       EXPECT_TRUE(table.Put(absl::StrCat("p", r), std::vector<float>(numbers.begin(), numbers.end())).ok());
     }
-    return EncodeCollection(set, {"c", dimension, Metric::kDot, {1}}, table, {}, nullptr, pool_).value();
+    return EncodeCollection(set, {"c", dimension, Metric::kDot, 1, {1}}, table, {}, nullptr, pool_).value();
   }
   std::string Fault(const absl::Status& status) {
     const auto fault = fhe::FaultOf(status);

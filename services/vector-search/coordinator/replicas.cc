@@ -16,11 +16,6 @@ constexpr double kMostHedges = 10;  // what may be saved up
 constexpr int kRounds = 3;          // times all replicas are asked
 constexpr double kWeight = 0.05;    // of the newest answer in the averages
 
-// Another replica would say the same.
-bool ConcernsTheCall(const absl::Status& status) {
-  return absl::IsInvalidArgument(status) || absl::IsNotFound(status) || absl::IsUnimplemented(status);
-}
-
 // The process did its part, however the call ended.
 bool Reached(const absl::Status& status) {
   return status.ok() || ConcernsTheCall(status) || absl::IsFailedPrecondition(status);

@@ -15,11 +15,6 @@
 namespace alcove::vector_search {
 namespace {
 
-// Whether a shard's answer says something about the call rather than about the shard.
-bool ConcernsTheCall(const absl::Status& status) {
-  return absl::IsInvalidArgument(status) || absl::IsNotFound(status) || absl::IsUnimplemented(status);
-}
-
 SearchReply Merge(std::vector<absl::StatusOr<std::vector<FoundPoint>>>& results, uint32_t offset, uint32_t limit) {
   SearchReply reply;
   reply.asked = static_cast<uint32_t>(results.size());

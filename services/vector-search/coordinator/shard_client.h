@@ -35,6 +35,11 @@ struct ShardFacet {
   uint64_t total = 0;              // different values
 };
 
+// Whether an answer says something about the call rather than about the shard: another replica would say the same.
+inline bool ConcernsTheCall(const absl::Status& status) {
+  return absl::IsInvalidArgument(status) || absl::IsNotFound(status) || absl::IsUnimplemented(status);
+}
+
 template <typename T>
 using Done = absl::AnyInvocable<void(absl::StatusOr<T>)>;
 
