@@ -10,9 +10,9 @@
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
-#include "services/gateway/net/server.h"
-#include "services/gateway/net/server_stream.h"
-#include "services/gateway/net/views.h"
+#include "libs/net/server.h"
+#include "libs/net/server_stream.h"
+#include "libs/net/views.h"
 #include "services/gateway/upstream/grpc_proxy.h"
 
 namespace {

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "services/gateway/net/server.h"
-#include "services/gateway/net/server_stream.h"
+#include "libs/net/server.h"
+#include "libs/net/server_stream.h"
 
 namespace {
 

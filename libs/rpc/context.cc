@@ -2,22 +2,19 @@
 
 #include <algorithm>
 #include <chrono>
-#include <map>
 
 namespace alcove::rpc {
 namespace {
 
 constexpr size_t kMaxValue = 128;
 
-using Metadata = std::multimap<grpc::string_ref, grpc::string_ref>;
-
-absl::string_view Raw(const Metadata& metadata, const char* key) {
-  const auto it = metadata.find(key);
-  return it == metadata.end() ? absl::string_view() : absl::string_view(it->second.data(), it->second.size());
+absl::string_view Raw(const ServerCall& call, std::string_view key) {
+  const std::string_view value = call.Metadata(key);
+  return absl::string_view(value.data(), value.size());
 }
 
-std::string Clean(const Metadata& metadata, const char* key) {
-  const absl::string_view value = Raw(metadata, key);
+std::string Clean(const ServerCall& call, std::string_view key) {
+  const absl::string_view value = Raw(call, key);
   const bool printable = std::all_of(value.begin(), value.end(), [](char c) { return c >= 0x20 && c <= 0x7e; });
   return value.size() <= kMaxValue && printable ? std::string(value) : std::string();
 }
@@ -33,24 +30,20 @@ void AddIfSet(grpc::ClientContext& client, const char* key, absl::string_view va
 
 }  // namespace
 
-RequestContext ContextFromServer(const grpc::ServerContextBase& server, CancellationToken cancellation) {
-  const Metadata& metadata = server.client_metadata();
+RequestContext ContextFromCall(const ServerCall& call, CancellationToken cancellation) {
   RequestContext::Identity identity;
-  identity.tenant = Clean(metadata, kTenantKey);
-  identity.request_id = Clean(metadata, kRequestIdKey);
+  identity.tenant = Clean(call, kTenantKey);
+  identity.request_id = Clean(call, kRequestIdKey);
   if (identity.request_id.empty()) identity.request_id = NewRequestId();
-  identity.key_id = Clean(metadata, kKeyIdKey);
-  if (std::optional<TraceContext> trace = ParseTraceparent(Raw(metadata, kTraceparentKey))) {
-    trace->state = SanitizeTracestate(Raw(metadata, kTracestateKey));
+  identity.key_id = Clean(call, kKeyIdKey);
+  if (std::optional<TraceContext> trace = ParseTraceparent(Raw(call, kTraceparentKey))) {
+    trace->state = SanitizeTracestate(Raw(call, kTracestateKey));
     identity.trace = ChildSpan(*trace);
   } else {
     identity.trace = NewTrace();
   }
-  const std::chrono::system_clock::time_point deadline = server.deadline();
-  const bool has_deadline = deadline != std::chrono::system_clock::time_point::max();
-  return RequestContext(std::move(identity), has_deadline ? absl::FromChrono(deadline) : absl::InfiniteFuture(),
-                        std::move(cancellation),
-                        ParseCriticality(Clean(metadata, kCriticalityKey)).value_or(Criticality::kNormal));
+  return RequestContext(std::move(identity), call.deadline(), std::move(cancellation),
+                        ParseCriticality(Clean(call, kCriticalityKey)).value_or(Criticality::kNormal));
 }
 
 CancellationRegistration ContextToClient(const RequestContext& ctx, grpc::ClientContext& client) {

@@ -4,9 +4,9 @@
 #pragma once
 
 #include <grpcpp/client_context.h>
-#include <grpcpp/server_context.h>
 
 #include "libs/common/request_context.h"
+#include "libs/rpc/server_call.h"
 
 namespace alcove::rpc {
 
@@ -19,7 +19,7 @@ inline constexpr char kTracestateKey[] = "tracestate";
 
 // What a call's metadata says. A missing request id is made up; values longer than 128 bytes or with other than
 // printable ASCII count as missing. The trace becomes a child span of the caller's.
-RequestContext ContextFromServer(const grpc::ServerContextBase& server, CancellationToken cancellation = {});
+RequestContext ContextFromCall(const ServerCall& call, CancellationToken cancellation = {});
 
 // Puts the context into an outgoing call: metadata and deadline. The returned registration cancels the call when the
 // context is cancelled; keep it until the call has ended, and no longer than `client`.

@@ -29,18 +29,12 @@ absl::Status CheckPair(const TlsFiles& files) {
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeServerCredentials(const TlsFiles& files) {
-  if (!files.enabled()) return grpc::InsecureServerCredentials();
+absl::Status CheckServerTls(const TlsFiles& files) {
   ALCOVE_RETURN_IF_ERROR(CheckPair(files));
   if (files.certificate.empty()) return absl::InvalidArgumentError("TLS: a server needs a certificate");
-  ALCOVE_ASSIGN_OR_RETURN(const std::string certificate, ReadPem(files.certificate, "certificate"));
-  ALCOVE_ASSIGN_OR_RETURN(const std::string key, ReadPem(files.private_key, "private key"));
-  ALCOVE_ASSIGN_OR_RETURN(const std::string ca, ReadPem(files.ca, "authorities"));
-  grpc::SslServerCredentialsOptions options(ca.empty() ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
-                                                       : GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
-  options.pem_root_certs = ca;
-  options.pem_key_cert_pairs.push_back({key, certificate});
-  return grpc::SslServerCredentials(options);
+  ALCOVE_RETURN_IF_ERROR(ReadPem(files.certificate, "certificate").status());
+  ALCOVE_RETURN_IF_ERROR(ReadPem(files.private_key, "private key").status());
+  return ReadPem(files.ca, "authorities").status();
 }
 
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> MakeChannelCredentials(const TlsFiles& files) {

@@ -6,7 +6,6 @@
 
 #include <absl/status/statusor.h>
 #include <grpcpp/security/credentials.h>
-#include <grpcpp/security/server_credentials.h>
 
 namespace alcove::rpc {
 
@@ -19,7 +18,7 @@ struct TlsFiles {
 };
 
 // INVALID_ARGUMENT when only one of certificate and key is given; an error naming the file when one cannot be read.
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeServerCredentials(const TlsFiles& files);
+absl::Status CheckServerTls(const TlsFiles& files);
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> MakeChannelCredentials(const TlsFiles& files);
 
 }  // namespace alcove::rpc

@@ -10,9 +10,10 @@ using grpc::health::v1::HealthCheckResponse;
 
 // One Watch stream. What to do next is decided under the service's lock and done outside it; a decided write or finish
 // is the only one under way, which keeps the watcher alive until it is done.
-class HealthService::Watcher final : public grpc::ServerWriteReactor<HealthCheckResponse> {
+class HealthService::Watcher final : public WriteReactor<HealthCheckResponse> {
  public:
-  Watcher(HealthService& service, std::string name) : service_(service), name_(std::move(name)) {}
+  Watcher(ServerCall& call, HealthService& service, std::string name)
+      : WriteReactor(call), service_(service), name_(std::move(name)) {}
 
   enum class Action { kNothing, kWrite, kFinish };
 
@@ -31,7 +32,7 @@ class HealthService::Watcher final : public grpc::ServerWriteReactor<HealthCheck
 
   void Do(Action action) {
     if (action == Action::kWrite) StartWrite(&response_);
-    if (action == Action::kFinish) Finish(grpc::Status(grpc::StatusCode::UNAVAILABLE, "the server is shutting down"));
+    if (action == Action::kFinish) Finish(absl::UnavailableError("the server is shutting down"));
   }
 
   void OnWriteDone(bool ok) override {
@@ -45,7 +46,7 @@ class HealthService::Watcher final : public grpc::ServerWriteReactor<HealthCheck
     Do(action);
   }
 
-  void OnCancel() override {
+  void OnCancel(absl::Status) override {
     Action action;
     {
       absl::MutexLock lock(&service_.mu_);
@@ -73,7 +74,11 @@ class HealthService::Watcher final : public grpc::ServerWriteReactor<HealthCheck
   bool finished_ = false;
 };
 
-HealthService::HealthService(std::vector<std::string> names) : names_(std::move(names)) {}
+HealthService::HealthService(std::vector<std::string> names)
+    : Service("grpc.health.v1.Health"), names_(std::move(names)) {
+  Unary("Check", &HealthService::Check);
+  ServerStreaming("Watch", &HealthService::Watch);
+}
 
 HealthService::Status HealthService::StatusOf(const std::string& name) const {
   if (!name.empty() && std::find(names_.begin(), names_.end(), name) == names_.end()) {
@@ -111,26 +116,21 @@ void HealthService::TellWatchers() {
   }
 }
 
-grpc::ServerUnaryReactor* HealthService::Check(grpc::CallbackServerContext* context, const HealthCheckRequest* request,
-                                               HealthCheckResponse* response) {
-  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+void HealthService::Check(UnaryCall* call, const HealthCheckRequest* request, HealthCheckResponse* response) {
   Status status;
   {
     absl::MutexLock lock(&mu_);
     status = StatusOf(request->service());
   }
   if (status == HealthCheckResponse::SERVICE_UNKNOWN) {
-    reactor->Finish(grpc::Status(grpc::StatusCode::NOT_FOUND, "no such service here"));
-  } else {
-    response->set_status(status);
-    reactor->Finish(grpc::Status::OK);
+    return call->Finish(absl::NotFoundError("no such service here"));
   }
-  return reactor;
+  response->set_status(status);
+  call->Finish(absl::OkStatus());
 }
 
-grpc::ServerWriteReactor<HealthCheckResponse>* HealthService::Watch(grpc::CallbackServerContext*,
-                                                                    const HealthCheckRequest* request) {
-  auto* const watcher = new Watcher(*this, request->service());
+WriteReactor<HealthCheckResponse>* HealthService::Watch(ServerCall* call, const HealthCheckRequest* request) {
+  auto* const watcher = new Watcher(*call, *this, request->service());
   Watcher::Action action;
   {
     absl::MutexLock lock(&mu_);

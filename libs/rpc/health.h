@@ -1,5 +1,4 @@
-// grpc.health.v1. Written here because the implementation inside grpc++ keeps Watch streams open when a server shuts
-// down, which makes every drain last until its deadline.
+// grpc.health.v1, whose Watch streams end when the server shuts down rather than hold up its drain.
 #pragma once
 
 #include <string>
@@ -9,12 +8,13 @@
 #include <absl/container/flat_hash_set.h>
 #include <absl/synchronization/mutex.h>
 
-#include "grpc/health/v1/health.grpc.pb.h"
+#include "grpc/health/v1/health.pb.h"
+#include "libs/rpc/service.h"
 
 namespace alcove::rpc {
 
 // Knows the services it is made with and "" (the process as a whole); all share one status. Thread safe.
-class HealthService final : public grpc::health::v1::Health::CallbackService {
+class HealthService final : public Service {
  public:
   // Starts as NOT_SERVING.
   explicit HealthService(std::vector<std::string> names);
@@ -23,19 +23,17 @@ class HealthService final : public grpc::health::v1::Health::CallbackService {
   // NOT_SERVING for good; watchers are told and their streams ended.
   void Shutdown();
 
-  // NOT_FOUND for a service not known here.
-  grpc::ServerUnaryReactor* Check(grpc::CallbackServerContext* context,
-                                  const grpc::health::v1::HealthCheckRequest* request,
-                                  grpc::health::v1::HealthCheckResponse* response) override;
-  // SERVICE_UNKNOWN, once, for a service not known here.
-  grpc::ServerWriteReactor<grpc::health::v1::HealthCheckResponse>* Watch(
-      grpc::CallbackServerContext* context, const grpc::health::v1::HealthCheckRequest* request) override;
-
  private:
   class Watcher;
   using Status = grpc::health::v1::HealthCheckResponse::ServingStatus;
   Status StatusOf(const std::string& name) const ABSL_SHARED_LOCKS_REQUIRED(mu_);
   void TellWatchers();
+  // NOT_FOUND for a service not known here.
+  void Check(UnaryCall* call, const grpc::health::v1::HealthCheckRequest* request,
+             grpc::health::v1::HealthCheckResponse* response);
+  // SERVICE_UNKNOWN, once, for a service not known here.
+  WriteReactor<grpc::health::v1::HealthCheckResponse>* Watch(ServerCall* call,
+                                                             const grpc::health::v1::HealthCheckRequest* request);
 
   const std::vector<std::string> names_;
   mutable absl::Mutex mu_;

@@ -9,7 +9,6 @@
 #include "libs/common/log.h"
 #include "libs/common/status.h"
 #include "libs/rpc/context.h"
-#include "libs/rpc/status.h"
 
 namespace alcove::rpc {
 namespace {
@@ -81,77 +80,46 @@ void Finish::operator()(absl::Status status) {
   std::exchange(end_, nullptr)(std::move(status));
 }
 
-RequestContext MakeCallContext(const grpc::CallbackServerContext& server, const MethodOptions& options,
-                               const CancellationSource& source) {
-  RequestContext ctx = ContextFromServer(server, source.token());
+RequestContext MakeCallContext(const ServerCall& call, const MethodOptions& options, CancellationToken cancellation) {
+  RequestContext ctx = ContextFromCall(call, std::move(cancellation));
   return ctx.has_deadline() ? ctx : ctx.WithTimeout(options.default_timeout);
 }
-
-namespace {
-
-// Owns itself from Handle() until gRPC says OnDone(), which comes after Finish() and after any OnCancel().
-class UnaryCall final : public grpc::ServerUnaryReactor {
- public:
-  UnaryCall(const grpc::CallbackServerContext& server, const MethodOptions& options, MethodRecorder& recorder)
-      : recorder_(recorder), begun_(recorder.Begin()), ctx_(MakeCallContext(server, options, source_)) {}
-
-  const RequestContext& ctx() const { return ctx_; }
-
-  void End(const absl::Status& status) {
-    recorder_.End(ctx_, begun_, status);
-    Finish(ToGrpc(status));
-  }
-
-  void OnCancel() override {
-    // gRPC also cancels when the deadline passes.
-    const absl::Status late = RequestContext({}, ctx_.deadline()).Check();
-    source_.Cancel(late.ok() ? absl::CancelledError("the client gave up the call") : late);
-  }
-  void OnDone() override { delete this; }
-
- private:
-  MethodRecorder& recorder_;
-  const int64_t begun_;
-  CancellationSource source_;
-  const RequestContext ctx_;
-};
-
-}  // namespace
 
 UnaryMethod::UnaryMethod(const MethodOptions& options, absl::string_view service, absl::string_view method)
     : options_(options), recorder_(*options.registry, service, method) {}
 
-grpc::ServerUnaryReactor* UnaryMethod::Handle(grpc::CallbackServerContext* server,
-                                              absl::AnyInvocable<absl::Status(const RequestContext&)> work) {
-  auto* const call = new UnaryCall(*server, options_, recorder_);
-  auto run = [this, call, work = std::move(work)]() mutable {
+void UnaryMethod::Handle(UnaryCall* call, absl::AnyInvocable<absl::Status(const RequestContext&)> work) {
+  const int64_t begun = recorder_.Begin();
+  auto run = [this, call, begun, ctx = MakeCallContext(call->call(), options_, call->cancellation()),
+              work = std::move(work)]() mutable {
     // A call that waited past its deadline is not worth beginning.
-    absl::Status status = call->ctx().Check();
-    if (status.ok()) status = WithoutExceptions(call->ctx(), recorder_.name(), [&] { return work(call->ctx()); });
+    absl::Status status = ctx.Check();
+    if (status.ok()) status = WithoutExceptions(ctx, recorder_.name(), [&] { return work(ctx); });
     work = nullptr;  // what it captured goes before the call does
-    call->End(status);
+    recorder_.End(ctx, begun, status);
+    call->Finish(std::move(status));
   };
   if (options_.pool != nullptr) {
     options_.pool->Submit(std::move(run));
   } else {
     run();
   }
-  return call;
 }
 
-grpc::ServerUnaryReactor* UnaryMethod::HandleAsync(
-    grpc::CallbackServerContext* server, absl::AnyInvocable<void(const RequestContext&, rpc::Finish finish)> work) {
-  auto* const call = new UnaryCall(*server, options_, recorder_);
-  // The call may be over before `work` returns, so it gets its own copy of the context.
-  const RequestContext ctx = call->ctx();
-  rpc::Finish finish([call](const absl::Status& status) { call->End(status); });
+void UnaryMethod::HandleAsync(UnaryCall* call,
+                              absl::AnyInvocable<void(const RequestContext&, rpc::Finish finish)> work) {
+  const int64_t begun = recorder_.Begin();
+  const RequestContext ctx = MakeCallContext(call->call(), options_, call->cancellation());
+  rpc::Finish finish([this, call, begun, ctx](absl::Status status) {
+    recorder_.End(ctx, begun, status);
+    call->Finish(std::move(status));
+  });
   const absl::Status status = WithoutExceptions(ctx, recorder_.name(), [&] {
     work(ctx, std::move(finish));
     return absl::OkStatus();
   });
   // Thrown before `finish` was taken: it is still ours.
   if (!status.ok()) finish(status);
-  return call;
 }
 
 }  // namespace alcove::rpc

@@ -1,13 +1,9 @@
-// The life of one call on the server side. A service derives from the generated CallbackService and owns one
-// UnaryMethod for each method:
+// The life of one call on the server side. A face (service.h) owns one UnaryMethod for each method:
 //
-//   class CacheFace final : public cache::v1::CacheService::CallbackService {
-//     grpc::ServerUnaryReactor* Get(grpc::CallbackServerContext* server, const GetRequest* request,
-//                                   GetResponse* response) override {
-//       return get_.Handle(server, [=, this](const RequestContext& ctx) { return DoGet(ctx, *request, *response); });
-//     }
-//     rpc::UnaryMethod get_{options_, "alcove.cache.v1.CacheService", "Get"};
-//   };
+//   void CacheFace::Get(rpc::UnaryCall* call, const GetRequest* request, GetResponse* response) {
+//     get_.Handle(call, [=, this](const RequestContext& ctx) { return DoGet(ctx, *request, *response); });
+//   }
+//   rpc::UnaryMethod get_{options_, "alcove.cache.v1.CacheService", "Get"};
 //
 // It gives the work a RequestContext (identity, deadline, cancellation when the client goes away), maps its status,
 // stops its exceptions, counts and times it (alcove_rpc_server_requests_total{service,method,code},
@@ -24,18 +20,18 @@
 #include <absl/functional/any_invocable.h>
 #include <absl/status/status.h>
 #include <absl/strings/string_view.h>
-#include <grpcpp/support/server_callback.h>
 
 #include "libs/common/metrics.h"
 #include "libs/common/request_context.h"
 #include "libs/common/task_pool.h"
+#include "libs/rpc/service.h"
 
 namespace alcove::rpc {
 
 // What the methods of a service share.
 struct MethodOptions {
   Registry* registry = &DefaultRegistry();
-  // Where Handle() runs the work; null runs it on gRPC's own few threads, which is right only for work that neither
+  // Where Handle() runs the work; null runs it on the server's few loops, which is right only for work that neither
   // computes long nor blocks.
   TaskPool* pool = nullptr;
   // A call without a deadline gets this one, so that nothing is worked on for ever.
@@ -61,8 +57,8 @@ class MethodRecorder {
   Gauge& in_flight_;
 };
 
-// Tells gRPC that a call has ended; call it exactly once, from any thread. The request and the response must not be
-// touched afterwards. Destroying it uncalled ends the call with INTERNAL.
+// Tells the server that a call has ended; call it exactly once, from any thread. The request and the response must not
+// be touched afterwards. Destroying it uncalled ends the call with INTERNAL.
 class Finish {
  public:
   Finish(Finish&& other) noexcept : end_(std::exchange(other.end_, nullptr)) {}
@@ -82,21 +78,18 @@ class UnaryMethod {
   UnaryMethod(const MethodOptions& options, absl::string_view service, absl::string_view method);
 
   // Runs `work` on the pool and ends the call with its status.
-  grpc::ServerUnaryReactor* Handle(grpc::CallbackServerContext* server,
-                                   absl::AnyInvocable<absl::Status(const RequestContext&)> work);
+  void Handle(UnaryCall* call, absl::AnyInvocable<absl::Status(const RequestContext&)> work);
 
-  // Runs `work` at once on gRPC's thread; it must not block, and arranges for `finish` to be called.
-  grpc::ServerUnaryReactor* HandleAsync(grpc::CallbackServerContext* server,
-                                        absl::AnyInvocable<void(const RequestContext&, Finish finish)> work);
+  // Runs `work` at once on the call's loop; it must not block, and arranges for `finish` to be called.
+  void HandleAsync(UnaryCall* call, absl::AnyInvocable<void(const RequestContext&, Finish finish)> work);
 
  private:
   const MethodOptions options_;
   MethodRecorder recorder_;
 };
 
-// The context of a call that is streamed: as UnaryMethod makes it. The source must be cancelled from the reactor's
-// OnCancel().
-RequestContext MakeCallContext(const grpc::CallbackServerContext& server, const MethodOptions& options,
-                               const CancellationSource& source);
+// The context of a call that is streamed: as UnaryMethod makes it. The token's source must be cancelled from the
+// reactor's OnCancel().
+RequestContext MakeCallContext(const ServerCall& call, const MethodOptions& options, CancellationToken cancellation);
 
 }  // namespace alcove::rpc

@@ -5,10 +5,10 @@
 #include <utility>
 
 #include <google/protobuf/descriptor.h>
-#include <grpcpp/support/server_callback.h>
+#include <google/protobuf/descriptor.pb.h>
 
-#include "grpc/reflection/v1/reflection.grpc.pb.h"
-#include "grpc/reflection/v1alpha/reflection.grpc.pb.h"
+#include "grpc/reflection/v1/reflection.pb.h"
+#include "grpc/reflection/v1alpha/reflection.pb.h"
 
 namespace alcove::rpc {
 namespace {
@@ -18,24 +18,27 @@ using google::protobuf::FileDescriptor;
 
 // The two versions differ only in their package.
 struct V1 {
-  using Service = grpc::reflection::v1::ServerReflection;
+  static constexpr char kService[] = "grpc.reflection.v1.ServerReflection";
   using Request = grpc::reflection::v1::ServerReflectionRequest;
   using Response = grpc::reflection::v1::ServerReflectionResponse;
 };
 struct V1Alpha {
-  using Service = grpc::reflection::v1alpha::ServerReflection;
+  static constexpr char kService[] = "grpc.reflection.v1alpha.ServerReflection";
   using Request = grpc::reflection::v1alpha::ServerReflectionRequest;
   using Response = grpc::reflection::v1alpha::ServerReflectionResponse;
 };
 
 template <typename Version>
-class Stream final : public grpc::ServerBidiReactor<typename Version::Request, typename Version::Response> {
+class Stream final : public BidiReactor<typename Version::Request, typename Version::Response> {
  public:
-  explicit Stream(const std::vector<std::string>& names) : names_(names) { this->StartRead(&request_); }
+  Stream(ServerCall& call, const std::vector<std::string>& names)
+      : BidiReactor<typename Version::Request, typename Version::Response>(call), names_(names) {
+    this->StartRead(&request_);
+  }
 
   void OnReadDone(bool ok) override {
     if (!ok) {
-      this->Finish(grpc::Status::OK);
+      this->Finish(absl::OkStatus());
       return;
     }
     Answer();
@@ -46,7 +49,7 @@ class Stream final : public grpc::ServerBidiReactor<typename Version::Request, t
     if (ok) {
       this->StartRead(&request_);
     } else {
-      this->Finish(grpc::Status(grpc::StatusCode::CANCELLED, "the client went away"));
+      this->Finish(absl::CancelledError("the client went away"));
     }
   }
 
@@ -71,7 +74,7 @@ class Stream final : public grpc::ServerBidiReactor<typename Version::Request, t
       }
       case Version::Request::kAllExtensionNumbersOfType: {
         const google::protobuf::Descriptor* type = pool.FindMessageTypeByName(request_.all_extension_numbers_of_type());
-        if (type == nullptr) return Error(grpc::StatusCode::NOT_FOUND, "no such message type");
+        if (type == nullptr) return Error(absl::StatusCode::kNotFound, "no such message type");
         std::vector<const google::protobuf::FieldDescriptor*> extensions;
         pool.FindAllExtensions(type, &extensions);
         auto& reply = *response_.mutable_all_extension_numbers_response();
@@ -86,18 +89,18 @@ class Stream final : public grpc::ServerBidiReactor<typename Version::Request, t
           response_.mutable_list_services_response()->add_service()->set_name(name);
         }
         return;
-      default: return Error(grpc::StatusCode::INVALID_ARGUMENT, "the request asks for nothing");
+      default: return Error(absl::StatusCode::kInvalidArgument, "the request asks for nothing");
     }
   }
 
-  void Error(grpc::StatusCode code, const char* message) {
-    response_.mutable_error_response()->set_error_code(code);
+  void Error(absl::StatusCode code, const char* message) {
+    response_.mutable_error_response()->set_error_code(static_cast<int>(code));
     response_.mutable_error_response()->set_error_message(message);
   }
 
   // The file and everything it imports, each once per stream; the file itself always.
   void AddFile(const FileDescriptor* file) {
-    if (file == nullptr) return Error(grpc::StatusCode::NOT_FOUND, "not found among the descriptors of this server");
+    if (file == nullptr) return Error(absl::StatusCode::kNotFound, "not found among the descriptors of this server");
     sent_.erase(file);
     AddWithImports(*file);
   }
@@ -117,22 +120,23 @@ class Stream final : public grpc::ServerBidiReactor<typename Version::Request, t
 };
 
 template <typename Version>
-class Reflection final : public Version::Service::CallbackService {
+class Reflection final : public Service {
  public:
-  explicit Reflection(std::vector<std::string> names) : names_(std::move(names)) {}
-  grpc::ServerBidiReactor<typename Version::Request, typename Version::Response>* ServerReflectionInfo(
-      grpc::CallbackServerContext*) override {
-    return new Stream<Version>(names_);
+  explicit Reflection(std::vector<std::string> names) : Service(Version::kService), names_(std::move(names)) {
+    BidiStreaming("ServerReflectionInfo", &Reflection::ServerReflectionInfo);
   }
 
  private:
+  BidiReactor<typename Version::Request, typename Version::Response>* ServerReflectionInfo(ServerCall* call) {
+    return new Stream<Version>(*call, names_);
+  }
   const std::vector<std::string> names_;
 };
 
 }  // namespace
 
-std::vector<std::unique_ptr<grpc::Service>> MakeReflectionServices(std::vector<std::string> names) {
-  std::vector<std::unique_ptr<grpc::Service>> services;
+std::vector<std::unique_ptr<Service>> MakeReflectionServices(std::vector<std::string> names) {
+  std::vector<std::unique_ptr<Service>> services;
   services.push_back(std::make_unique<Reflection<V1>>(names));
   services.push_back(std::make_unique<Reflection<V1Alpha>>(std::move(names)));
   return services;

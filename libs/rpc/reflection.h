@@ -1,16 +1,15 @@
-// grpc.reflection.v1 and v1alpha over the descriptors linked into the process. The library that comes with grpc++ has
-// only v1alpha and registers descriptors of its own, which clash with ours.
+// grpc.reflection.v1 and v1alpha over the descriptors linked into the process.
 #pragma once
 
 #include <memory>
 #include <string>
 #include <vector>
 
-#include <grpcpp/impl/service_type.h>
+#include "libs/rpc/service.h"
 
 namespace alcove::rpc {
 
 // Both services; `names` are what list_services answers.
-std::vector<std::unique_ptr<grpc::Service>> MakeReflectionServices(std::vector<std::string> names);
+std::vector<std::unique_ptr<Service>> MakeReflectionServices(std::vector<std::string> names);
 
 }  // namespace alcove::rpc

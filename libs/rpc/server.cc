@@ -1,80 +1,110 @@
 #include "libs/rpc/server.h"
 
 #include <algorithm>
-#include <limits>
+#include <utility>
 
 #include <absl/strings/str_cat.h>
 #include <absl/time/clock.h>
-#include <grpc/grpc.h>
-#include <grpcpp/server_builder.h>
-#include <unistd.h>
 
 #include "libs/common/net_address.h"
 #include "libs/common/status.h"
+#include "libs/common/task_pool.h"
+#include "libs/net/exchange.h"
 #include "libs/rpc/reflection.h"
 
 namespace alcove::rpc {
 namespace {
 
-void Configure(const ServerOptions& options, grpc::ServerBuilder& builder) {
-  const int max_bytes =
-      static_cast<int>(std::min<uint64_t>(options.max_message_bytes, std::numeric_limits<int>::max()));
-  builder.SetMaxReceiveMessageSize(max_bytes);
-  builder.SetMaxSendMessageSize(max_bytes);
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.max_concurrent_streams);
-  // Two processes on one port would share its connections by chance; a taken port must be an error.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  // Our channels probe idle connections every 30 s; the default calls that abuse.
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 5);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
-  // Vectors and ciphertexts do not compress, and a compressed message can be a bomb.
-  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
-  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
+// Loops read and write; the work is done elsewhere.
+int LoopCount(int wanted) { return wanted > 0 ? wanted : std::clamp(AvailableCpus() / 4, 1, 4); }
+
+net::NetLimits Limits(const ServerOptions& options) {
+  net::NetLimits limits;
+  limits.max_concurrent_streams = static_cast<uint32_t>(options.max_concurrent_streams);
+  // Callers are processes of the suite: they keep their connections, and what they send is large. A peer that is gone
+  // is noticed by TCP keepalive.
+  limits.keep_alive = absl::Hours(24 * 365);
+  limits.stream_window = 1 << 20;
+  limits.connection_window = 16 << 20;
+  return limits;
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options,
-                                                      std::vector<ServiceEntry> services) {
-  ALCOVE_ASSIGN_OR_RETURN(HostPort address, ParseHostPort(options.listen));
-  ALCOVE_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ServerCredentials> credentials,
-                          MakeServerCredentials(options.tls));
-  if (address.host.empty()) address.host = "0.0.0.0";
-  // gRPC says only that it failed; a listener of our own, opened and closed first, knows why.
-  using Listener = std::pair<int, uint16_t>;
-  ALCOVE_ASSIGN_OR_RETURN(const Listener probe, ListenTcp(address, 1));
-  close(probe.first);
+// One for each loop.
+class Server::CallHandler final : public net::Handler {
+ public:
+  CallHandler(net::Loop& loop, const Server& server) : loop_(loop), server_(server) {}
 
+  net::StreamHandler* OnGrpcStream(net::ServerStream& stream) override {
+    auto call = std::make_shared<ServerCall>(loop_, stream, server_.max_message_bytes_, server_.calls_);
+    // The stream keeps it from here on.
+    const auto method = server_.methods_.find(absl::string_view(stream.path().data(), stream.path().size()));
+    if (method != server_.methods_.end()) {
+      method->second(call);
+    } else {
+      call->Refuse(absl::UnimplementedError(absl::StrCat(
+          "there is no method ", absl::string_view(stream.path().data(), stream.path().size()).substr(0, 256))));
+    }
+    return call.get();
+  }
+
+  void OnExchange(std::shared_ptr<net::Exchange> exchange) override {
+    net::HttpResponse response;
+    response.status = 415;
+    response.headers.Add("content-type", "text/plain; charset=utf-8");
+    response.body = "This port speaks gRPC.\n";
+    exchange->Respond(std::move(response));
+  }
+
+ private:
+  net::Loop& loop_;
+  const Server& server_;
+};
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options, std::vector<Service*> services) {
+  ALCOVE_ASSIGN_OR_RETURN(HostPort address, ParseHostPort(options.listen));
+  if (address.host.empty()) address.host = "0.0.0.0";
   std::unique_ptr<Server> server(new Server);
-  grpc::ServerBuilder builder;
-  Configure(options, builder);
-  int port = 0;
-  builder.AddListeningPort(address.ToString(), credentials, &port);
+  server->max_message_bytes_ = options.max_message_bytes;
+
+  net::ServerOptions net_options;
+  net_options.threads = LoopCount(options.threads);
+  net_options.limits = Limits(options);
+  if (options.tls.enabled()) {
+    ALCOVE_RETURN_IF_ERROR(CheckServerTls(options.tls));
+    net_options.tls = true;
+    net_options.tls_options = {options.tls.certificate, options.tls.private_key, options.tls.ca};
+  }
+
   std::vector<std::string> names;
-  for (const ServiceEntry& entry : services) {
-    builder.RegisterService(entry.service);
-    names.push_back(entry.name);
-  }
+  const auto add = [&](Service* service) {
+    server->methods_.insert(service->methods().begin(), service->methods().end());
+    names.push_back(service->name());
+  };
+  for (Service* service : services) add(service);
   server->health_ = std::make_unique<HealthService>(names);
-  builder.RegisterService(server->health_.get());
-  names.push_back(grpc::health::v1::Health::service_full_name());
-  server->reflection_ = MakeReflectionServices(std::move(names));
-  for (const auto& service : server->reflection_) builder.RegisterService(service.get());
-  server->server_ = builder.BuildAndStart();
-  if (server->server_ == nullptr || port == 0) {
-    return absl::UnavailableError(
-        absl::StrCat("cannot listen on ", address.ToString(), ": gRPC refused the address or its TLS certificate"));
-  }
-  server->port_ = address.port = static_cast<uint16_t>(port);
+  add(server->health_.get());
+  server->reflection_ = MakeReflectionServices(names);
+  for (const auto& service : server->reflection_) add(service.get());
+
+  using Listener = std::pair<int, uint16_t>;
+  ALCOVE_ASSIGN_OR_RETURN(const Listener listener, ListenTcp(address));
+  net_options.listening_socket = listener.first;
+  server->port_ = address.port = listener.second;
   server->address_ = address.ToString();
+  ALCOVE_ASSIGN_OR_RETURN(server->net_,
+                          net::Server::Start(std::move(net_options), [raw = server.get()](net::Loop& loop) {
+                            return std::make_unique<CallHandler>(loop, *raw);
+                          }));
   return server;
 }
 
 Server::~Server() {
-  if (server_ != nullptr) (void)Drain(absl::Now());
+  if (net_ == nullptr) return;
+  (void)Drain(absl::Now());
+  // Their ends run on the loops.
+  calls_->WaitForNone();
 }
 
 void Server::SetServing(bool serving) { health_->SetServing(serving); }
@@ -83,12 +113,10 @@ absl::Status Server::Drain(absl::Time deadline) {
   if (drained_) return absl::OkStatus();
   drained_ = true;
   health_->Shutdown();
-  server_->Shutdown(absl::ToChronoTime(deadline));
-  server_->Wait();
-  if (absl::Now() >= deadline) {
-    return absl::DeadlineExceededError("calls were still in flight at the end of the drain and were cancelled");
-  }
-  return absl::OkStatus();
+  const absl::Status drained = net_->Drain(std::max(deadline - absl::Now(), absl::ZeroDuration()));
+  calls_->WaitForNone();
+  if (drained.ok()) return absl::OkStatus();
+  return absl::DeadlineExceededError("calls were still in flight at the end of the drain and were cancelled");
 }
 
 }  // namespace alcove::rpc

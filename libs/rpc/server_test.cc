@@ -36,16 +36,17 @@ namespace cache = ::alcove::cache::v1;
 constexpr char kService[] = "alcove.cache.v1.CacheService";
 
 // Get is answered on a pool, Delete by a callback; tests say how.
-class Face final : public cache::CacheService::CallbackService {
+class Face final : public Service {
  public:
-  explicit Face(Registry& registry) : options_{.registry = &registry, .pool = &pool_} {}
-  grpc::ServerUnaryReactor* Get(grpc::CallbackServerContext* server, const cache::GetRequest*,
-                                cache::GetResponse* response) override {
-    return get_.Handle(server, [=, this](const RequestContext& ctx) { return on_get(ctx, *response); });
+  explicit Face(Registry& registry) : Service(kService), options_{.registry = &registry, .pool = &pool_} {
+    Unary("Get", &Face::Get);
+    Unary("Delete", &Face::Delete);
   }
-  grpc::ServerUnaryReactor* Delete(grpc::CallbackServerContext* server, const cache::DeleteRequest*,
-                                   cache::DeleteResponse*) override {
-    return delete_.HandleAsync(server,
+  void Get(UnaryCall* call, const cache::GetRequest*, cache::GetResponse* response) {
+    return get_.Handle(call, [=, this](const RequestContext& ctx) { return on_get(ctx, *response); });
+  }
+  void Delete(UnaryCall* call, const cache::DeleteRequest*, cache::DeleteResponse*) {
+    return delete_.HandleAsync(call,
                                [this](const RequestContext& ctx, Finish finish) { on_delete(ctx, std::move(finish)); });
   }
   std::function<absl::Status(const RequestContext&, cache::GetResponse&)> on_get;
@@ -61,7 +62,7 @@ class Face final : public cache::CacheService::CallbackService {
 class RpcServer : public ::testing::Test {
  protected:
   void SetUp() override {
-    ALCOVE_ASSERT_OK_AND_ASSIGN(server_, Server::Start({}, {{&face_, kService}}));
+    ALCOVE_ASSERT_OK_AND_ASSIGN(server_, Server::Start({}, {&face_}));
     server_->SetServing(true);
     ALCOVE_ASSERT_OK_AND_ASSIGN(channel_, MakeChannel(server_->address(), {.retry = false}));
     stub_ = cache::CacheService::NewStub(channel_);
@@ -283,22 +284,22 @@ TEST_F(RpcServer, DescribesItselfByBothVersionsOfReflection) {
 
 TEST_F(RpcServer, SaysWhichAddressIsTaken) {
   Face other{registry_};
-  EXPECT_THAT(Server::Start({.listen = server_->address()}, {{&other, kService}}),
+  EXPECT_THAT(Server::Start({.listen = server_->address()}, {&other}),
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("cannot listen on " + server_->address())));
   EXPECT_THAT(Server::Start({.listen = "nonsense"}, {}), StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 TEST_F(RpcServer, RefusesMessagesOverItsLimit) {
   Face small{registry_};
-  ALCOVE_ASSERT_OK_AND_ASSIGN(const auto server, Server::Start({.max_message_bytes = 65536}, {{&small, kService}}));
+  ALCOVE_ASSERT_OK_AND_ASSIGN(const auto server, Server::Start({.max_message_bytes = 65536}, {&small}));
   server->SetServing(true);
   ALCOVE_ASSERT_OK_AND_ASSIGN(const auto channel, MakeChannel(server->address()));
   grpc::ClientContext client;
   client.set_wait_for_ready(true);
-  cache::PutRequest request;
-  request.set_lease(std::string(100'000, 'x'));
-  cache::PutResponse response;
-  EXPECT_EQ(cache::CacheService::NewStub(channel)->Put(&client, request, &response).error_code(),
+  cache::GetRequest request;
+  request.mutable_key()->set_namespace_(std::string(100'000, 'x'));
+  cache::GetResponse response;
+  EXPECT_EQ(cache::CacheService::NewStub(channel)->Get(&client, request, &response).error_code(),
             grpc::StatusCode::RESOURCE_EXHAUSTED);
 }
 
@@ -315,7 +316,7 @@ TEST(RpcTls, ServesMutualTlsAndRefusesStrangers) {
   Registry registry;
   Face face{registry};
   face.on_get = [](const RequestContext&, cache::GetResponse&) { return absl::OkStatus(); };
-  ALCOVE_ASSERT_OK_AND_ASSIGN(const auto server, Server::Start({.tls = files}, {{&face, kService}}));
+  ALCOVE_ASSERT_OK_AND_ASSIGN(const auto server, Server::Start({.tls = files}, {&face}));
   server->SetServing(true);
   const auto call = [&](const TlsFiles& client_files) {
     auto channel = MakeChannel(server->address(), {.retry = false, .health_check = false, .tls = client_files});
@@ -332,9 +333,9 @@ TEST(RpcTls, ServesMutualTlsAndRefusesStrangers) {
 }
 
 TEST(RpcTls, NamesTheFileThatIsWrong) {
-  EXPECT_THAT(MakeServerCredentials({"/nonexistent.pem", "/nonexistent.key", ""}),
+  EXPECT_THAT(CheckServerTls({"/nonexistent.pem", "/nonexistent.key", ""}),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("TLS certificate: cannot open /nonexistent.pem")));
-  EXPECT_THAT(MakeServerCredentials({"/etc/hostname", "", ""}), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(CheckServerTls({"/etc/hostname", "", ""}), StatusIs(absl::StatusCode::kInvalidArgument));
   EXPECT_THAT(MakeChannelCredentials({"", "", "/etc/passwd"}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("not a PEM file")));
   EXPECT_THAT(MakeChannel(""), StatusIs(absl::StatusCode::kInvalidArgument));

@@ -50,9 +50,9 @@ struct ServiceHost {
 class ServiceInstance {
  public:
   virtual ~ServiceInstance() = default;
-  // The services to serve, with their full names; they live as long as the instance.
-  virtual std::vector<ServiceEntry> Services() = 0;
-  // Whether requests should come here now. Asked about twice a second and on every /health/ready; must be quick and
+  // The services to serve; they live as long as the instance.
+  virtual std::vector<Service*> Services() = 0;
+  // Whether requests should come here now. Asked ten times a second and on every /health/ready; must be quick and
   // thread safe.
   virtual absl::Status Ready() const { return absl::OkStatus(); }
   // The gRPC address is known.

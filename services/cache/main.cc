@@ -20,7 +20,7 @@ class Instance final : public rpc::ServiceInstance {
     return std::unique_ptr<rpc::ServiceInstance>(new Instance(std::move(cache), host));
   }
 
-  std::vector<rpc::ServiceEntry> Services() override { return {{&face_, v1::CacheService::service_full_name()}}; }
+  std::vector<rpc::Service*> Services() override { return {&face_}; }
   void OnListening(const std::string& address) override { face_.SetAddress(address); }
 
  private:

@@ -21,7 +21,8 @@ absl::Status CheckBatch(absl::string_view field, int size) {
 }  // namespace
 
 CacheFace::CacheFace(TieredCache& cache, const rpc::MethodOptions& options, const Clock& clock)
-    : cache_(cache),
+    : Service(kService),
+      cache_(cache),
       started_at_(clock.Now()),
       get_(options, kService, "Get"),
       batch_get_(options, kService, "BatchGet"),
@@ -32,11 +33,21 @@ CacheFace::CacheFace(TieredCache& cache, const rpc::MethodOptions& options, cons
       invalidate_tags_(options, kService, "InvalidateTags"),
       semantic_get_(options, kService, "SemanticGet"),
       semantic_put_(options, kService, "SemanticPut"),
-      get_stats_(options, kService, "GetStats") {}
+      get_stats_(options, kService, "GetStats") {
+  Unary("Get", &CacheFace::Get);
+  Unary("BatchGet", &CacheFace::BatchGet);
+  Unary("Put", &CacheFace::Put);
+  Unary("BatchPut", &CacheFace::BatchPut);
+  Unary("Release", &CacheFace::Release);
+  Unary("Delete", &CacheFace::Delete);
+  Unary("InvalidateTags", &CacheFace::InvalidateTags);
+  Unary("SemanticGet", &CacheFace::SemanticGet);
+  Unary("SemanticPut", &CacheFace::SemanticPut);
+  Unary("GetStats", &CacheFace::GetStats);
+}
 
-grpc::ServerUnaryReactor* CacheFace::Get(grpc::CallbackServerContext* server, const v1::GetRequest* request,
-                                         v1::GetResponse* response) {
-  return get_.HandleAsync(server, [=, this](const RequestContext& ctx, rpc::Finish finish) {
+void CacheFace::Get(rpc::UnaryCall* call, const v1::GetRequest* request, v1::GetResponse* response) {
+  return get_.HandleAsync(call, [=, this](const RequestContext& ctx, rpc::Finish finish) {
     cache_.Get(ctx, FromProto(request->key()),
                {.single_flight = request->single_flight(), .wait = FromProto(request->wait())},
                [response, finish = std::move(finish)](absl::StatusOr<GetResult> result) mutable {
@@ -46,9 +57,8 @@ grpc::ServerUnaryReactor* CacheFace::Get(grpc::CallbackServerContext* server, co
   });
 }
 
-grpc::ServerUnaryReactor* CacheFace::BatchGet(grpc::CallbackServerContext* server, const v1::BatchGetRequest* request,
-                                              v1::BatchGetResponse* response) {
-  return batch_get_.HandleAsync(server, [=, this](const RequestContext& ctx, rpc::Finish finish) {
+void CacheFace::BatchGet(rpc::UnaryCall* call, const v1::BatchGetRequest* request, v1::BatchGetResponse* response) {
+  return batch_get_.HandleAsync(call, [=, this](const RequestContext& ctx, rpc::Finish finish) {
     if (absl::Status status = CheckBatch("keys", request->keys_size()); !status.ok() || request->keys().empty()) {
       finish(std::move(status));
       return;
@@ -77,9 +87,8 @@ grpc::ServerUnaryReactor* CacheFace::BatchGet(grpc::CallbackServerContext* serve
   });
 }
 
-grpc::ServerUnaryReactor* CacheFace::Put(grpc::CallbackServerContext* server, const v1::PutRequest* request,
-                                         v1::PutResponse* response) {
-  return put_.Handle(server, [=, this](const RequestContext& ctx) -> absl::Status {
+void CacheFace::Put(rpc::UnaryCall* call, const v1::PutRequest* request, v1::PutResponse* response) {
+  return put_.Handle(call, [=, this](const RequestContext& ctx) -> absl::Status {
     ALCOVE_ASSIGN_OR_RETURN(const PutResult result, cache_.Put(ctx, FromProto(request->entry(), request->lease())));
     response->set_stored(result.stored);
     response->set_reason(result.reason);
@@ -87,9 +96,8 @@ grpc::ServerUnaryReactor* CacheFace::Put(grpc::CallbackServerContext* server, co
   });
 }
 
-grpc::ServerUnaryReactor* CacheFace::BatchPut(grpc::CallbackServerContext* server, const v1::BatchPutRequest* request,
-                                              v1::BatchPutResponse* response) {
-  return batch_put_.Handle(server, [=, this](const RequestContext& ctx) -> absl::Status {
+void CacheFace::BatchPut(rpc::UnaryCall* call, const v1::BatchPutRequest* request, v1::BatchPutResponse* response) {
+  return batch_put_.Handle(call, [=, this](const RequestContext& ctx) -> absl::Status {
     ALCOVE_RETURN_IF_ERROR(CheckBatch("entries", request->entries_size()));
     uint32_t stored = 0;
     for (const v1::Entry& entry : request->entries()) {
@@ -101,16 +109,14 @@ grpc::ServerUnaryReactor* CacheFace::BatchPut(grpc::CallbackServerContext* serve
   });
 }
 
-grpc::ServerUnaryReactor* CacheFace::Release(grpc::CallbackServerContext* server, const v1::ReleaseRequest* request,
-                                             v1::ReleaseResponse*) {
-  return release_.Handle(server, [=, this](const RequestContext& ctx) -> absl::Status {
+void CacheFace::Release(rpc::UnaryCall* call, const v1::ReleaseRequest* request, v1::ReleaseResponse*) {
+  return release_.Handle(call, [=, this](const RequestContext& ctx) -> absl::Status {
     return cache_.Release(ctx, FromProto(request->key()), request->lease()).status();
   });
 }
 
-grpc::ServerUnaryReactor* CacheFace::Delete(grpc::CallbackServerContext* server, const v1::DeleteRequest* request,
-                                            v1::DeleteResponse* response) {
-  return delete_.Handle(server, [=, this](const RequestContext& ctx) -> absl::Status {
+void CacheFace::Delete(rpc::UnaryCall* call, const v1::DeleteRequest* request, v1::DeleteResponse* response) {
+  return delete_.Handle(call, [=, this](const RequestContext& ctx) -> absl::Status {
     ALCOVE_RETURN_IF_ERROR(CheckBatch("keys", request->keys_size()));
     std::vector<CacheKey> keys;
     for (const v1::Key& key : request->keys()) keys.push_back(FromProto(key));
@@ -120,10 +126,9 @@ grpc::ServerUnaryReactor* CacheFace::Delete(grpc::CallbackServerContext* server,
   });
 }
 
-grpc::ServerUnaryReactor* CacheFace::InvalidateTags(grpc::CallbackServerContext* server,
-                                                    const v1::InvalidateTagsRequest* request,
-                                                    v1::InvalidateTagsResponse* response) {
-  return invalidate_tags_.HandleAsync(server, [=, this](const RequestContext& ctx, rpc::Finish finish) {
+void CacheFace::InvalidateTags(rpc::UnaryCall* call, const v1::InvalidateTagsRequest* request,
+                               v1::InvalidateTagsResponse* response) {
+  return invalidate_tags_.HandleAsync(call, [=, this](const RequestContext& ctx, rpc::Finish finish) {
     cache_.InvalidateTags(ctx, {request->tags().begin(), request->tags().end()},
                           [response, finish = std::move(finish)](absl::StatusOr<bool> shared) mutable {
                             if (shared.ok()) response->set_shared(*shared);
@@ -132,19 +137,16 @@ grpc::ServerUnaryReactor* CacheFace::InvalidateTags(grpc::CallbackServerContext*
   });
 }
 
-grpc::ServerUnaryReactor* CacheFace::SemanticGet(grpc::CallbackServerContext* server, const v1::SemanticGetRequest*,
-                                                 v1::SemanticGetResponse*) {
-  return semantic_get_.Handle(server, [](const RequestContext&) { return NotBuilt("semantic lookup"); });
+void CacheFace::SemanticGet(rpc::UnaryCall* call, const v1::SemanticGetRequest*, v1::SemanticGetResponse*) {
+  return semantic_get_.Handle(call, [](const RequestContext&) { return NotBuilt("semantic lookup"); });
 }
 
-grpc::ServerUnaryReactor* CacheFace::SemanticPut(grpc::CallbackServerContext* server, const v1::SemanticPutRequest*,
-                                                 v1::SemanticPutResponse*) {
-  return semantic_put_.Handle(server, [](const RequestContext&) { return NotBuilt("semantic storage"); });
+void CacheFace::SemanticPut(rpc::UnaryCall* call, const v1::SemanticPutRequest*, v1::SemanticPutResponse*) {
+  return semantic_put_.Handle(call, [](const RequestContext&) { return NotBuilt("semantic storage"); });
 }
 
-grpc::ServerUnaryReactor* CacheFace::GetStats(grpc::CallbackServerContext* server, const v1::GetStatsRequest*,
-                                              v1::GetStatsResponse* response) {
-  return get_stats_.Handle(server, [=, this](const RequestContext&) -> absl::Status {
+void CacheFace::GetStats(rpc::UnaryCall* call, const v1::GetStatsRequest*, v1::GetStatsResponse* response) {
+  return get_stats_.Handle(call, [=, this](const RequestContext&) -> absl::Status {
     rpc::DescribeProcess("cache", address_, started_at_, response->mutable_process());
     const MemoryCache::Stats memory = cache_.memory_stats();
     v1::LevelStats& first = *response->add_levels();

@@ -13,33 +13,23 @@
 namespace alcove::cache {
 
 // Thread safe. The cache and the clock must outlive it.
-class CacheFace final : public v1::CacheService::CallbackService {
+class CacheFace final : public rpc::Service {
  public:
   CacheFace(TieredCache& cache, const rpc::MethodOptions& options, const Clock& clock);
 
   void SetAddress(const std::string& address) { address_ = address; }
 
-  grpc::ServerUnaryReactor* Get(grpc::CallbackServerContext* server, const v1::GetRequest* request,
-                                v1::GetResponse* response) override;
-  grpc::ServerUnaryReactor* BatchGet(grpc::CallbackServerContext* server, const v1::BatchGetRequest* request,
-                                     v1::BatchGetResponse* response) override;
-  grpc::ServerUnaryReactor* Put(grpc::CallbackServerContext* server, const v1::PutRequest* request,
-                                v1::PutResponse* response) override;
-  grpc::ServerUnaryReactor* BatchPut(grpc::CallbackServerContext* server, const v1::BatchPutRequest* request,
-                                     v1::BatchPutResponse* response) override;
-  grpc::ServerUnaryReactor* Release(grpc::CallbackServerContext* server, const v1::ReleaseRequest* request,
-                                    v1::ReleaseResponse* response) override;
-  grpc::ServerUnaryReactor* Delete(grpc::CallbackServerContext* server, const v1::DeleteRequest* request,
-                                   v1::DeleteResponse* response) override;
-  grpc::ServerUnaryReactor* InvalidateTags(grpc::CallbackServerContext* server,
-                                           const v1::InvalidateTagsRequest* request,
-                                           v1::InvalidateTagsResponse* response) override;
-  grpc::ServerUnaryReactor* SemanticGet(grpc::CallbackServerContext* server, const v1::SemanticGetRequest* request,
-                                        v1::SemanticGetResponse* response) override;
-  grpc::ServerUnaryReactor* SemanticPut(grpc::CallbackServerContext* server, const v1::SemanticPutRequest* request,
-                                        v1::SemanticPutResponse* response) override;
-  grpc::ServerUnaryReactor* GetStats(grpc::CallbackServerContext* server, const v1::GetStatsRequest* request,
-                                     v1::GetStatsResponse* response) override;
+  void Get(rpc::UnaryCall* call, const v1::GetRequest* request, v1::GetResponse* response);
+  void BatchGet(rpc::UnaryCall* call, const v1::BatchGetRequest* request, v1::BatchGetResponse* response);
+  void Put(rpc::UnaryCall* call, const v1::PutRequest* request, v1::PutResponse* response);
+  void BatchPut(rpc::UnaryCall* call, const v1::BatchPutRequest* request, v1::BatchPutResponse* response);
+  void Release(rpc::UnaryCall* call, const v1::ReleaseRequest* request, v1::ReleaseResponse* response);
+  void Delete(rpc::UnaryCall* call, const v1::DeleteRequest* request, v1::DeleteResponse* response);
+  void InvalidateTags(rpc::UnaryCall* call, const v1::InvalidateTagsRequest* request,
+                      v1::InvalidateTagsResponse* response);
+  void SemanticGet(rpc::UnaryCall* call, const v1::SemanticGetRequest* request, v1::SemanticGetResponse* response);
+  void SemanticPut(rpc::UnaryCall* call, const v1::SemanticPutRequest* request, v1::SemanticPutResponse* response);
+  void GetStats(rpc::UnaryCall* call, const v1::GetStatsRequest* request, v1::GetStatsResponse* response);
 
  private:
   TieredCache& cache_;

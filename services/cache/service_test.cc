@@ -16,7 +16,7 @@ using ::testing::HasSubstr;
 class CacheFaceTest : public ::testing::Test {
  protected:
   CacheFaceTest() {
-    auto server = rpc::Server::Start({}, {{&face_, v1::CacheService::service_full_name()}});
+    auto server = rpc::Server::Start({}, {&face_});
     EXPECT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     server_->SetServing(true);

@@ -43,9 +43,7 @@ class Instance final : public rpc::ServiceInstance {
     return std::unique_ptr<rpc::ServiceInstance>(std::move(instance));
   }
 
-  std::vector<rpc::ServiceEntry> Services() override {
-    return {{face_.get(), private_search::v1::PrivateSearchService::service_full_name()}};
-  }
+  std::vector<rpc::Service*> Services() override { return {face_.get()}; }
   void OnListening(const std::string& address) override { face_->SetAddress(address); }
 
  private:

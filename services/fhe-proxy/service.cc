@@ -68,7 +68,8 @@ class PrivateSearchFace::ActiveQueries {
 };
 
 PrivateSearchFace::PrivateSearchFace(const Parts& parts, const rpc::MethodOptions& options)
-    : parts_(parts),
+    : Service(kService),
+      parts_(parts),
       options_(options),
       started_at_(parts.clock->Now()),
       get_parameters_(options, kService, "GetParameters"),
@@ -84,14 +85,28 @@ PrivateSearchFace::PrivateSearchFace(const Parts& parts, const rpc::MethodOption
       get_status_(options, kService, "GetStatus"),
       list_rows_(*options.registry, kService, "ListRows"),
       search_(*options.registry, kService, "Search"),
-      lookup_(*options.registry, kService, "Lookup") {}
+      lookup_(*options.registry, kService, "Lookup") {
+  Unary("GetParameters", &PrivateSearchFace::GetParameters);
+  Unary("UploadKeys", &PrivateSearchFace::UploadKeys);
+  Unary("ListKeys", &PrivateSearchFace::ListKeys);
+  Unary("DeleteKeys", &PrivateSearchFace::DeleteKeys);
+  Unary("GetCollectionParameters", &PrivateSearchFace::GetCollectionParameters);
+  Unary("Score", &PrivateSearchFace::Score);
+  Unary("PutClassifier", &PrivateSearchFace::PutClassifier);
+  Unary("GetClassifier", &PrivateSearchFace::GetClassifier);
+  Unary("ListClassifiers", &PrivateSearchFace::ListClassifiers);
+  Unary("DeleteClassifier", &PrivateSearchFace::DeleteClassifier);
+  Unary("GetStatus", &PrivateSearchFace::GetStatus);
+  ServerStreaming("ListRows", &PrivateSearchFace::ListRows);
+  ServerStreaming("Search", &PrivateSearchFace::Search);
+  ServerStreaming("Lookup", &PrivateSearchFace::Lookup);
+}
 
 void PrivateSearchFace::SetAddress(const std::string& address) { address_ = address; }
 
-grpc::ServerUnaryReactor* PrivateSearchFace::GetParameters(grpc::CallbackServerContext* server,
-                                                           const pb::GetParametersRequest* request,
-                                                           pb::GetParametersResponse* response) {
-  return get_parameters_.Handle(server, [=, this](const RequestContext&) -> absl::Status {
+void PrivateSearchFace::GetParameters(rpc::UnaryCall* call, const pb::GetParametersRequest* request,
+                                      pb::GetParametersResponse* response) {
+  return get_parameters_.Handle(call, [=, this](const RequestContext&) -> absl::Status {
     if (!request->name().empty()) {
       ALCOVE_ASSIGN_OR_RETURN(const ParameterSet* set, FindSet(request->name()));
       ToProto(*set, parts_.max_upload_bytes, response->add_sets());
@@ -108,10 +123,9 @@ grpc::ServerUnaryReactor* PrivateSearchFace::GetParameters(grpc::CallbackServerC
   });
 }
 
-grpc::ServerUnaryReactor* PrivateSearchFace::UploadKeys(grpc::CallbackServerContext* server,
-                                                        const pb::UploadKeysRequest* request,
-                                                        pb::UploadKeysResponse* response) {
-  return upload_keys_.Handle(server, [=, this](const RequestContext& ctx) -> absl::Status {
+void PrivateSearchFace::UploadKeys(rpc::UnaryCall* call, const pb::UploadKeysRequest* request,
+                                   pb::UploadKeysResponse* response) {
+  return upload_keys_.Handle(call, [=, this](const RequestContext& ctx) -> absl::Status {
     ALCOVE_RETURN_IF_ERROR(CheckTenant(ctx));
     const auto uploaded = parts_.keys->Upload(
         ctx.tenant(), {request->parameter_set(), request->galois_keys(), request->relin_keys(), request->label()});
@@ -123,10 +137,9 @@ grpc::ServerUnaryReactor* PrivateSearchFace::UploadKeys(grpc::CallbackServerCont
   });
 }
 
-grpc::ServerUnaryReactor* PrivateSearchFace::ListKeys(grpc::CallbackServerContext* server,
-                                                      const pb::ListKeysRequest* request,
-                                                      pb::ListKeysResponse* response) {
-  return list_keys_.Handle(server, [=, this](const RequestContext& ctx) -> absl::Status {
+void PrivateSearchFace::ListKeys(rpc::UnaryCall* call, const pb::ListKeysRequest* request,
+                                 pb::ListKeysResponse* response) {
+  return list_keys_.Handle(call, [=, this](const RequestContext& ctx) -> absl::Status {
     ALCOVE_RETURN_IF_ERROR(CheckTenant(ctx));
     if (request->page_size() > kMaxPage) return InvalidField("page_size", "must be at most 1,000");
     const size_t page_size = request->page_size() == 0 ? kDefaultPage : request->page_size();
@@ -141,10 +154,9 @@ grpc::ServerUnaryReactor* PrivateSearchFace::ListKeys(grpc::CallbackServerContex
   });
 }
 
-grpc::ServerUnaryReactor* PrivateSearchFace::DeleteKeys(grpc::CallbackServerContext* server,
-                                                        const pb::DeleteKeysRequest* request,
-                                                        pb::DeleteKeysResponse* response) {
-  return delete_keys_.Handle(server, [=, this](const RequestContext& ctx) -> absl::Status {
+void PrivateSearchFace::DeleteKeys(rpc::UnaryCall* call, const pb::DeleteKeysRequest* request,
+                                   pb::DeleteKeysResponse* response) {
+  return delete_keys_.Handle(call, [=, this](const RequestContext& ctx) -> absl::Status {
     ALCOVE_RETURN_IF_ERROR(CheckTenant(ctx));
     if (request->key_id().empty()) return InvalidField("key_id", "must name the keys to remove");
     return parts_.keys->Delete(ctx.tenant(), request->key_id(), request->revoke());
@@ -176,10 +188,9 @@ EncryptedQueries PrivateSearchFace::QueriesOf(const RequestContext& ctx, const R
           }};
 }
 
-grpc::ServerUnaryReactor* PrivateSearchFace::GetCollectionParameters(grpc::CallbackServerContext* server,
-                                                                     const pb::GetCollectionParametersRequest* request,
-                                                                     pb::GetCollectionParametersResponse* response) {
-  return get_collection_parameters_.Handle(server, [=, this](const RequestContext& ctx) -> absl::Status {
+void PrivateSearchFace::GetCollectionParameters(rpc::UnaryCall* call, const pb::GetCollectionParametersRequest* request,
+                                                pb::GetCollectionParametersResponse* response) {
+  return get_collection_parameters_.Handle(call, [=, this](const RequestContext& ctx) -> absl::Status {
     ALCOVE_RETURN_IF_ERROR(CheckTenant(ctx));
     ALCOVE_ASSIGN_OR_RETURN(const ParameterSet* set, SetNamed(request->parameter_set()));
     const CollectionName name{request->collection(), request->vector_name(), set};
@@ -202,11 +213,11 @@ grpc::ServerUnaryReactor* PrivateSearchFace::GetCollectionParameters(grpc::Callb
   });
 }
 
-grpc::ServerWriteReactor<pb::ListRowsResponse>* PrivateSearchFace::ListRows(grpc::CallbackServerContext* server,
-                                                                            const pb::ListRowsRequest* request) {
+rpc::WriteReactor<pb::ListRowsResponse>* PrivateSearchFace::ListRows(rpc::ServerCall* call,
+                                                                     const pb::ListRowsRequest* request) {
   using Call = StreamCall<pb::ListRowsResponse>;
   return Call::Start(
-      *server, options_, list_rows_, [=, this](const RequestContext& ctx, const Call::Write& write) -> absl::Status {
+      *call, options_, list_rows_, [=, this](const RequestContext& ctx, const Call::Write& write) -> absl::Status {
         ALCOVE_RETURN_IF_ERROR(CheckTenant(ctx));
         ALCOVE_ASSIGN_OR_RETURN(const ParameterSet* set, SetNamed(request->parameter_set()));
         ALCOVE_ASSIGN_OR_RETURN(
@@ -224,10 +235,10 @@ grpc::ServerWriteReactor<pb::ListRowsResponse>* PrivateSearchFace::ListRows(grpc
       });
 }
 
-grpc::ServerWriteReactor<pb::SearchResponse>* PrivateSearchFace::Search(grpc::CallbackServerContext* server,
-                                                                        const pb::SearchRequest* request) {
+rpc::WriteReactor<pb::SearchResponse>* PrivateSearchFace::Search(rpc::ServerCall* call,
+                                                                 const pb::SearchRequest* request) {
   using Call = StreamCall<pb::SearchResponse>;
-  return Call::Start(*server, options_, search_, [=, this](const RequestContext& ctx, const Call::Write& write) {
+  return Call::Start(*call, options_, search_, [=, this](const RequestContext& ctx, const Call::Write& write) {
     const auto run = [&]() -> absl::Status {
       ALCOVE_RETURN_IF_ERROR(CheckTenant(ctx));
       ALCOVE_ASSIGN_OR_RETURN(const auto keys, parts_.keys->Use(ctx.tenant(), request->key_id()));
@@ -258,10 +269,10 @@ grpc::ServerWriteReactor<pb::SearchResponse>* PrivateSearchFace::Search(grpc::Ca
   });
 }
 
-grpc::ServerWriteReactor<pb::LookupResponse>* PrivateSearchFace::Lookup(grpc::CallbackServerContext* server,
-                                                                        const pb::LookupRequest* request) {
+rpc::WriteReactor<pb::LookupResponse>* PrivateSearchFace::Lookup(rpc::ServerCall* call,
+                                                                 const pb::LookupRequest* request) {
   using Call = StreamCall<pb::LookupResponse>;
-  return Call::Start(*server, options_, lookup_, [=, this](const RequestContext& ctx, const Call::Write& write) {
+  return Call::Start(*call, options_, lookup_, [=, this](const RequestContext& ctx, const Call::Write& write) {
     const auto run = [&]() -> absl::Status {
       ALCOVE_RETURN_IF_ERROR(CheckTenant(ctx));
       ALCOVE_ASSIGN_OR_RETURN(const auto keys, parts_.keys->Use(ctx.tenant(), request->key_id()));
@@ -285,9 +296,8 @@ grpc::ServerWriteReactor<pb::LookupResponse>* PrivateSearchFace::Lookup(grpc::Ca
   });
 }
 
-grpc::ServerUnaryReactor* PrivateSearchFace::Score(grpc::CallbackServerContext* server, const pb::ScoreRequest* request,
-                                                   pb::ScoreResponse* response) {
-  return score_.Handle(server, [=, this](const RequestContext& ctx) -> absl::Status {
+void PrivateSearchFace::Score(rpc::UnaryCall* call, const pb::ScoreRequest* request, pb::ScoreResponse* response) {
+  return score_.Handle(call, [=, this](const RequestContext& ctx) -> absl::Status {
     const auto run = [&]() -> absl::Status {
       ALCOVE_RETURN_IF_ERROR(CheckTenant(ctx));
       ALCOVE_ASSIGN_OR_RETURN(const auto keys, parts_.keys->Use(ctx.tenant(), request->key_id()));
@@ -308,10 +318,9 @@ grpc::ServerUnaryReactor* PrivateSearchFace::Score(grpc::CallbackServerContext* 
   });
 }
 
-grpc::ServerUnaryReactor* PrivateSearchFace::PutClassifier(grpc::CallbackServerContext* server,
-                                                           const pb::PutClassifierRequest* request,
-                                                           pb::PutClassifierResponse* response) {
-  return put_classifier_.Handle(server, [=, this](const RequestContext& ctx) -> absl::Status {
+void PrivateSearchFace::PutClassifier(rpc::UnaryCall* call, const pb::PutClassifierRequest* request,
+                                      pb::PutClassifierResponse* response) {
+  return put_classifier_.Handle(call, [=, this](const RequestContext& ctx) -> absl::Status {
     ALCOVE_RETURN_IF_ERROR(CheckTenant(ctx));
     for (int k = 0; k < request->classes_size(); ++k) {
       const auto held = static_cast<uint32_t>(request->classes(k).weights_size());
@@ -323,10 +332,9 @@ grpc::ServerUnaryReactor* PrivateSearchFace::PutClassifier(grpc::CallbackServerC
   });
 }
 
-grpc::ServerUnaryReactor* PrivateSearchFace::GetClassifier(grpc::CallbackServerContext* server,
-                                                           const pb::GetClassifierRequest* request,
-                                                           pb::GetClassifierResponse* response) {
-  return get_classifier_.Handle(server, [=, this](const RequestContext& ctx) -> absl::Status {
+void PrivateSearchFace::GetClassifier(rpc::UnaryCall* call, const pb::GetClassifierRequest* request,
+                                      pb::GetClassifierResponse* response) {
+  return get_classifier_.Handle(call, [=, this](const RequestContext& ctx) -> absl::Status {
     ALCOVE_RETURN_IF_ERROR(CheckTenant(ctx));
     ALCOVE_ASSIGN_OR_RETURN(const ParameterSet* set, SetNamed(request->parameter_set()));
     ALCOVE_ASSIGN_OR_RETURN(const auto classifier, parts_.classifiers->Encoded(ctx.tenant(), request->name(), *set));
@@ -337,10 +345,9 @@ grpc::ServerUnaryReactor* PrivateSearchFace::GetClassifier(grpc::CallbackServerC
   });
 }
 
-grpc::ServerUnaryReactor* PrivateSearchFace::ListClassifiers(grpc::CallbackServerContext* server,
-                                                             const pb::ListClassifiersRequest* request,
-                                                             pb::ListClassifiersResponse* response) {
-  return list_classifiers_.Handle(server, [=, this](const RequestContext& ctx) -> absl::Status {
+void PrivateSearchFace::ListClassifiers(rpc::UnaryCall* call, const pb::ListClassifiersRequest* request,
+                                        pb::ListClassifiersResponse* response) {
+  return list_classifiers_.Handle(call, [=, this](const RequestContext& ctx) -> absl::Status {
     ALCOVE_RETURN_IF_ERROR(CheckTenant(ctx));
     for (const ClassifierStore::Info& info : parts_.classifiers->List(ctx.tenant())) {
       pb::ClassifierSummary& out = *response->add_classifiers();
@@ -352,19 +359,17 @@ grpc::ServerUnaryReactor* PrivateSearchFace::ListClassifiers(grpc::CallbackServe
   });
 }
 
-grpc::ServerUnaryReactor* PrivateSearchFace::DeleteClassifier(grpc::CallbackServerContext* server,
-                                                              const pb::DeleteClassifierRequest* request,
-                                                              pb::DeleteClassifierResponse* response) {
-  return delete_classifier_.Handle(server, [=, this](const RequestContext& ctx) -> absl::Status {
+void PrivateSearchFace::DeleteClassifier(rpc::UnaryCall* call, const pb::DeleteClassifierRequest* request,
+                                         pb::DeleteClassifierResponse* response) {
+  return delete_classifier_.Handle(call, [=, this](const RequestContext& ctx) -> absl::Status {
     ALCOVE_RETURN_IF_ERROR(CheckTenant(ctx));
     return parts_.classifiers->Delete(ctx.tenant(), request->name());
   });
 }
 
-grpc::ServerUnaryReactor* PrivateSearchFace::GetStatus(grpc::CallbackServerContext* server,
-                                                       const pb::GetStatusRequest* request,
-                                                       pb::GetStatusResponse* response) {
-  return get_status_.Handle(server, [=, this](const RequestContext&) -> absl::Status {
+void PrivateSearchFace::GetStatus(rpc::UnaryCall* call, const pb::GetStatusRequest* request,
+                                  pb::GetStatusResponse* response) {
+  return get_status_.Handle(call, [=, this](const RequestContext&) -> absl::Status {
     common::v1::ProcessStatus& process = *response->mutable_process();
     process.set_service("fhe-proxy");
     process.set_address(address_);

@@ -19,7 +19,7 @@
 namespace alcove::fhe_proxy {
 
 // Thread safe.
-class PrivateSearchFace final : public private_search::v1::PrivateSearchService::CallbackService {
+class PrivateSearchFace final : public rpc::Service {
  public:
   // All outlive the face.
   struct Parts {
@@ -36,44 +36,34 @@ class PrivateSearchFace final : public private_search::v1::PrivateSearchService:
 
   void SetAddress(const std::string& address);
 
-  grpc::ServerUnaryReactor* GetParameters(grpc::CallbackServerContext* server,
-                                          const private_search::v1::GetParametersRequest* request,
-                                          private_search::v1::GetParametersResponse* response) override;
-  grpc::ServerUnaryReactor* UploadKeys(grpc::CallbackServerContext* server,
-                                       const private_search::v1::UploadKeysRequest* request,
-                                       private_search::v1::UploadKeysResponse* response) override;
-  grpc::ServerUnaryReactor* ListKeys(grpc::CallbackServerContext* server,
-                                     const private_search::v1::ListKeysRequest* request,
-                                     private_search::v1::ListKeysResponse* response) override;
-  grpc::ServerUnaryReactor* DeleteKeys(grpc::CallbackServerContext* server,
-                                       const private_search::v1::DeleteKeysRequest* request,
-                                       private_search::v1::DeleteKeysResponse* response) override;
-  grpc::ServerUnaryReactor* GetCollectionParameters(
-      grpc::CallbackServerContext* server, const private_search::v1::GetCollectionParametersRequest* request,
-      private_search::v1::GetCollectionParametersResponse* response) override;
-  grpc::ServerWriteReactor<private_search::v1::ListRowsResponse>* ListRows(
-      grpc::CallbackServerContext* server, const private_search::v1::ListRowsRequest* request) override;
-  grpc::ServerWriteReactor<private_search::v1::SearchResponse>* Search(
-      grpc::CallbackServerContext* server, const private_search::v1::SearchRequest* request) override;
-  grpc::ServerWriteReactor<private_search::v1::LookupResponse>* Lookup(
-      grpc::CallbackServerContext* server, const private_search::v1::LookupRequest* request) override;
-  grpc::ServerUnaryReactor* Score(grpc::CallbackServerContext* server, const private_search::v1::ScoreRequest* request,
-                                  private_search::v1::ScoreResponse* response) override;
-  grpc::ServerUnaryReactor* PutClassifier(grpc::CallbackServerContext* server,
-                                          const private_search::v1::PutClassifierRequest* request,
-                                          private_search::v1::PutClassifierResponse* response) override;
-  grpc::ServerUnaryReactor* GetClassifier(grpc::CallbackServerContext* server,
-                                          const private_search::v1::GetClassifierRequest* request,
-                                          private_search::v1::GetClassifierResponse* response) override;
-  grpc::ServerUnaryReactor* ListClassifiers(grpc::CallbackServerContext* server,
-                                            const private_search::v1::ListClassifiersRequest* request,
-                                            private_search::v1::ListClassifiersResponse* response) override;
-  grpc::ServerUnaryReactor* DeleteClassifier(grpc::CallbackServerContext* server,
-                                             const private_search::v1::DeleteClassifierRequest* request,
-                                             private_search::v1::DeleteClassifierResponse* response) override;
-  grpc::ServerUnaryReactor* GetStatus(grpc::CallbackServerContext* server,
-                                      const private_search::v1::GetStatusRequest* request,
-                                      private_search::v1::GetStatusResponse* response) override;
+  void GetParameters(rpc::UnaryCall* call, const private_search::v1::GetParametersRequest* request,
+                     private_search::v1::GetParametersResponse* response);
+  void UploadKeys(rpc::UnaryCall* call, const private_search::v1::UploadKeysRequest* request,
+                  private_search::v1::UploadKeysResponse* response);
+  void ListKeys(rpc::UnaryCall* call, const private_search::v1::ListKeysRequest* request,
+                private_search::v1::ListKeysResponse* response);
+  void DeleteKeys(rpc::UnaryCall* call, const private_search::v1::DeleteKeysRequest* request,
+                  private_search::v1::DeleteKeysResponse* response);
+  void GetCollectionParameters(rpc::UnaryCall* call, const private_search::v1::GetCollectionParametersRequest* request,
+                               private_search::v1::GetCollectionParametersResponse* response);
+  rpc::WriteReactor<private_search::v1::ListRowsResponse>* ListRows(rpc::ServerCall* call,
+                                                                    const private_search::v1::ListRowsRequest* request);
+  rpc::WriteReactor<private_search::v1::SearchResponse>* Search(rpc::ServerCall* call,
+                                                                const private_search::v1::SearchRequest* request);
+  rpc::WriteReactor<private_search::v1::LookupResponse>* Lookup(rpc::ServerCall* call,
+                                                                const private_search::v1::LookupRequest* request);
+  void Score(rpc::UnaryCall* call, const private_search::v1::ScoreRequest* request,
+             private_search::v1::ScoreResponse* response);
+  void PutClassifier(rpc::UnaryCall* call, const private_search::v1::PutClassifierRequest* request,
+                     private_search::v1::PutClassifierResponse* response);
+  void GetClassifier(rpc::UnaryCall* call, const private_search::v1::GetClassifierRequest* request,
+                     private_search::v1::GetClassifierResponse* response);
+  void ListClassifiers(rpc::UnaryCall* call, const private_search::v1::ListClassifiersRequest* request,
+                       private_search::v1::ListClassifiersResponse* response);
+  void DeleteClassifier(rpc::UnaryCall* call, const private_search::v1::DeleteClassifierRequest* request,
+                        private_search::v1::DeleteClassifierResponse* response);
+  void GetStatus(rpc::UnaryCall* call, const private_search::v1::GetStatusRequest* request,
+                 private_search::v1::GetStatusResponse* response);
 
  private:
   // Queries being computed; the memory they take is bounded by their number.

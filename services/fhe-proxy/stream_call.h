@@ -10,17 +10,15 @@
 #include <absl/functional/any_invocable.h>
 #include <absl/status/status.h>
 #include <absl/synchronization/mutex.h>
-#include <grpcpp/support/server_callback.h>
 
 #include "libs/common/log.h"
 #include "libs/rpc/method.h"
-#include "libs/rpc/status.h"
 
 namespace alcove::fhe_proxy {
 
-// Owns itself until gRPC says OnDone().
+// Owns itself until OnDone().
 template <typename Response>
-class StreamCall final : public grpc::ServerWriteReactor<Response> {
+class StreamCall final : public rpc::WriteReactor<Response> {
  public:
   // Sends one message; returns when the message before it has left, so that at most one waits. The call's status once
   // it has ended.
@@ -28,8 +26,8 @@ class StreamCall final : public grpc::ServerWriteReactor<Response> {
   using Work = absl::AnyInvocable<absl::Status(const RequestContext&, const Write&)>;
 
   // Runs `work` on the options' pool and ends the call with its status.
-  static StreamCall* Start(const grpc::CallbackServerContext& server, const rpc::MethodOptions& options,
-                           rpc::MethodRecorder& recorder, Work work) {
+  static StreamCall* Start(rpc::ServerCall& server, const rpc::MethodOptions& options, rpc::MethodRecorder& recorder,
+                           Work work) {
     auto* const call = new StreamCall(server, options, recorder);
     options.pool->Submit([call, work = std::move(work)]() mutable { call->Run(std::move(work)); });
     return call;
@@ -40,10 +38,7 @@ class StreamCall final : public grpc::ServerWriteReactor<Response> {
     writing_ = false;
     broken_ |= !ok;
   }
-  void OnCancel() override {
-    const absl::Status late = RequestContext({}, ctx_.deadline()).Check();
-    source_.Cancel(late.ok() ? absl::CancelledError("the client gave up the call") : late);
-  }
+  void OnCancel(absl::Status why) override { source_.Cancel(std::move(why)); }
   void OnDone() override {
     // Run() may still be between Finish() and its last use of this object.
     {
@@ -54,9 +49,11 @@ class StreamCall final : public grpc::ServerWriteReactor<Response> {
   }
 
  private:
-  StreamCall(const grpc::CallbackServerContext& server, const rpc::MethodOptions& options,
-             rpc::MethodRecorder& recorder)
-      : recorder_(recorder), begun_(recorder.Begin()), ctx_(rpc::MakeCallContext(server, options, source_)) {}
+  StreamCall(rpc::ServerCall& server, const rpc::MethodOptions& options, rpc::MethodRecorder& recorder)
+      : rpc::WriteReactor<Response>(server),
+        recorder_(recorder),
+        begun_(recorder.Begin()),
+        ctx_(rpc::MakeCallContext(server, options, source_.token())) {}
 
   void Run(Work work) {
     absl::Status status = ctx_.Check();
@@ -74,7 +71,7 @@ class StreamCall final : public grpc::ServerWriteReactor<Response> {
       mu_.Await(absl::Condition(this, &StreamCall::Idle));
     }
     recorder_.End(ctx_, begun_, status);
-    this->Finish(rpc::ToGrpc(status));
+    this->Finish(status);
     absl::MutexLock lock(&mu_);
     finished_ = true;
   }
@@ -84,7 +81,7 @@ class StreamCall final : public grpc::ServerWriteReactor<Response> {
   absl::Status Send(Response response) {
     {
       absl::MutexLock lock(&mu_);
-      // gRPC answers a pending write when the call is cancelled, so this ends.
+      // The server answers a pending write when the call is cancelled, so this ends.
       mu_.Await(absl::Condition(this, &StreamCall::Idle));
       if (broken_) return absl::CancelledError("the client is gone");
       writing_ = true;

@@ -5,16 +5,16 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "alcove/config/v1/gateway.pb.h"
+#include "libs/net/server.h"
 #include "services/gateway/access/bootstrap.h"
 #include "services/gateway/access/key_directory.h"
-#include "services/gateway/net/server.h"
 #include "services/gateway/service/shared_state.h"
 
 namespace alcove::gateway {
 
 // The configuration message turned into the options of each room.
 struct GatewayOptions {
-  ServerOptions server;
+  net::ServerOptions server;
   AppOptions app;
   KeyDirectoryOptions keys;
   BootstrapOptions bootstrap;

@@ -42,9 +42,9 @@ absl::Status Run(const alcove::config::v1::GatewayConfig& config, ShutdownSignal
   std::optional<KeyRefresher> refresher;
   if (directory != nullptr) refresher.emplace(*directory, options.key_refresh);
 
-  ALCOVE_ASSIGN_OR_RETURN(std::unique_ptr<Server> server, Server::Start(options.server, [&shared](Loop& loop) {
-                            return std::make_unique<App>(loop, *shared);
-                          }));
+  ALCOVE_ASSIGN_OR_RETURN(
+      std::unique_ptr<net::Server> server,
+      net::Server::Start(options.server, [&shared](net::Loop& loop) { return std::make_unique<App>(loop, *shared); }));
   std::vector<Registry::CallbackHandle> net_metrics = AddNetMetrics(*server, registry);
   std::unique_ptr<AdminServer> admin;
   if (!config.admin_listen().empty()) {

@@ -33,7 +33,7 @@ class Instance final : public rpc::ServiceInstance {
         new Instance(config, host, std::move(ops), std::move(catalog), *std::move(sealing_key)));
   }
 
-  std::vector<rpc::ServiceEntry> Services() override { return {{&face_, v1::InferenceService::service_full_name()}}; }
+  std::vector<rpc::Service*> Services() override { return {&face_}; }
   void OnListening(const std::string& address) override { face_.SetAddress(address); }
 
  private:

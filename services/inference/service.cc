@@ -24,9 +24,11 @@ constexpr char kSealingPurpose[] = "alcove sealed embedding v1";
 
 // A stream that ends at once with a status.
 template <class Response>
-class EndedStream final : public grpc::ServerWriteReactor<Response> {
+class EndedStream final : public rpc::WriteReactor<Response> {
  public:
-  explicit EndedStream(const absl::Status& status) { this->Finish(rpc::ToGrpc(status)); }
+  EndedStream(rpc::ServerCall& call, const absl::Status& status) : rpc::WriteReactor<Response>(call) {
+    this->Finish(status);
+  }
   void OnDone() override { delete this; }
 };
 
@@ -34,7 +36,8 @@ class EndedStream final : public grpc::ServerWriteReactor<Response> {
 
 InferenceFace::InferenceFace(const ModelCatalog& catalog, Executor& executor, hpke::PrivateKey sealing_key,
                              const rpc::MethodOptions& options, const Clock& clock)
-    : catalog_(catalog),
+    : Service(kService),
+      catalog_(catalog),
       executor_(executor),
       sealing_key_(std::move(sealing_key)),
       pool_(options.pool),
@@ -49,16 +52,27 @@ InferenceFace::InferenceFace(const ModelCatalog& catalog, Executor& executor, hp
       unload_model_(options, kService, "UnloadModel"),
       get_sealing_key_(options, kService, "GetSealingKey"),
       embed_sealed_(options, kService, "EmbedSealed"),
-      get_status_(options, kService, "GetStatus") {}
+      get_status_(options, kService, "GetStatus") {
+  Unary("Embed", &InferenceFace::Embed);
+  Unary("Rerank", &InferenceFace::Rerank);
+  Unary("Tokenize", &InferenceFace::Tokenize);
+  Unary("ListModels", &InferenceFace::ListModels);
+  Unary("GetModel", &InferenceFace::GetModel);
+  Unary("LoadModel", &InferenceFace::LoadModel);
+  Unary("UnloadModel", &InferenceFace::UnloadModel);
+  Unary("GetSealingKey", &InferenceFace::GetSealingKey);
+  Unary("EmbedSealed", &InferenceFace::EmbedSealed);
+  Unary("GetStatus", &InferenceFace::GetStatus);
+  ServerStreaming("Generate", &InferenceFace::Generate);
+}
 
 void InferenceFace::SetAddress(const std::string& address) {
   absl::MutexLock lock(&mu_);
   address_ = address;
 }
 
-grpc::ServerUnaryReactor* InferenceFace::Embed(grpc::CallbackServerContext* server, const v1::EmbedRequest* request,
-                                               v1::EmbedResponse* response) {
-  return embed_.HandleAsync(server, [=, this](const RequestContext& ctx, rpc::Finish finish) mutable {
+void InferenceFace::Embed(rpc::UnaryCall* call, const v1::EmbedRequest* request, v1::EmbedResponse* response) {
+  return embed_.HandleAsync(call, [=, this](const RequestContext& ctx, rpc::Finish finish) mutable {
     if (request->ByteSizeLong() <= kTokenizeAtOnceBytes) {
       DoEmbed(ctx, *request, *response, std::move(finish));
       return;
@@ -88,10 +102,9 @@ void InferenceFace::DoEmbed(const RequestContext& ctx, const v1::EmbedRequest& r
                    });
 }
 
-grpc::ServerUnaryReactor* InferenceFace::GetSealingKey(grpc::CallbackServerContext* server,
-                                                       const v1::GetSealingKeyRequest*,
-                                                       v1::GetSealingKeyResponse* response) {
-  return get_sealing_key_.Handle(server, [=, this](const RequestContext&) -> absl::Status {
+void InferenceFace::GetSealingKey(rpc::UnaryCall* call, const v1::GetSealingKeyRequest*,
+                                  v1::GetSealingKeyResponse* response) {
+  return get_sealing_key_.Handle(call, [=, this](const RequestContext&) -> absl::Status {
     const hpke::PublicKey& key = sealing_key_.public_key();
     response->set_key_id(hpke::KeyName(key));
     response->set_public_key(key.data(), key.size());
@@ -100,10 +113,9 @@ grpc::ServerUnaryReactor* InferenceFace::GetSealingKey(grpc::CallbackServerConte
   });
 }
 
-grpc::ServerUnaryReactor* InferenceFace::EmbedSealed(grpc::CallbackServerContext* server,
-                                                     const v1::EmbedSealedRequest* request,
-                                                     v1::EmbedSealedResponse* response) {
-  return embed_sealed_.HandleAsync(server, [=, this](const RequestContext& ctx, rpc::Finish finish) mutable {
+void InferenceFace::EmbedSealed(rpc::UnaryCall* call, const v1::EmbedSealedRequest* request,
+                                v1::EmbedSealedResponse* response) {
+  return embed_sealed_.HandleAsync(call, [=, this](const RequestContext& ctx, rpc::Finish finish) mutable {
     pool_->Submit([=, this, finish = std::move(finish)]() mutable {
       DoEmbedSealed(ctx, *request, *response, std::move(finish));
     });
@@ -143,23 +155,21 @@ void InferenceFace::DoEmbedSealed(const RequestContext& ctx, const v1::EmbedSeal
           });
 }
 
-grpc::ServerUnaryReactor* InferenceFace::Rerank(grpc::CallbackServerContext* server, const v1::RerankRequest* request,
-                                                v1::RerankResponse* response) {
-  return rerank_.Handle(server, [=, this](const RequestContext&) -> absl::Status {
+void InferenceFace::Rerank(rpc::UnaryCall* call, const v1::RerankRequest* request, v1::RerankResponse* response) {
+  return rerank_.Handle(call, [=, this](const RequestContext&) -> absl::Status {
     ALCOVE_ASSIGN_OR_RETURN(const LoadedModel* model, catalog_.Find(request->model()));
     return absl::FailedPreconditionError(
         absl::StrCat("model \"", model->name(), "\" has no ranking head; it makes embeddings"));
   });
 }
 
-grpc::ServerWriteReactor<v1::GenerateResponse>* InferenceFace::Generate(grpc::CallbackServerContext* server,
-                                                                        const v1::GenerateRequest* request) {
-  return new EndedStream<v1::GenerateResponse>(NotBuilt("text generation"));
+rpc::WriteReactor<v1::GenerateResponse>* InferenceFace::Generate(rpc::ServerCall* call,
+                                                                 const v1::GenerateRequest* request) {
+  return new EndedStream<v1::GenerateResponse>(*call, NotBuilt("text generation"));
 }
 
-grpc::ServerUnaryReactor* InferenceFace::Tokenize(grpc::CallbackServerContext* server,
-                                                  const v1::TokenizeRequest* request, v1::TokenizeResponse* response) {
-  return tokenize_.Handle(server, [=, this](const RequestContext& ctx) -> absl::Status {
+void InferenceFace::Tokenize(rpc::UnaryCall* call, const v1::TokenizeRequest* request, v1::TokenizeResponse* response) {
+  return tokenize_.Handle(call, [=, this](const RequestContext& ctx) -> absl::Status {
     ALCOVE_ASSIGN_OR_RETURN(const LoadedModel* model, catalog_.Find(request->model()));
     if (request->texts_size() > kMaxTexts) {
       return InvalidField("texts",
@@ -177,17 +187,15 @@ grpc::ServerUnaryReactor* InferenceFace::Tokenize(grpc::CallbackServerContext* s
   });
 }
 
-grpc::ServerUnaryReactor* InferenceFace::ListModels(grpc::CallbackServerContext* server, const v1::ListModelsRequest*,
-                                                    v1::ListModelsResponse* response) {
-  return list_models_.Handle(server, [=, this](const RequestContext&) -> absl::Status {
+void InferenceFace::ListModels(rpc::UnaryCall* call, const v1::ListModelsRequest*, v1::ListModelsResponse* response) {
+  return list_models_.Handle(call, [=, this](const RequestContext&) -> absl::Status {
     for (const LoadedModel* model : catalog_.All()) ToProto(*model, catalog_.IsDefault(*model), response->add_models());
     return absl::OkStatus();
   });
 }
 
-grpc::ServerUnaryReactor* InferenceFace::GetModel(grpc::CallbackServerContext* server,
-                                                  const v1::GetModelRequest* request, v1::GetModelResponse* response) {
-  return get_model_.Handle(server, [=, this](const RequestContext&) -> absl::Status {
+void InferenceFace::GetModel(rpc::UnaryCall* call, const v1::GetModelRequest* request, v1::GetModelResponse* response) {
+  return get_model_.Handle(call, [=, this](const RequestContext&) -> absl::Status {
     if (request->name().empty()) return InvalidField("name", "is empty");
     ALCOVE_ASSIGN_OR_RETURN(const LoadedModel* model, catalog_.Find(request->name()));
     ToProto(*model, catalog_.IsDefault(*model), response->mutable_model());
@@ -195,19 +203,16 @@ grpc::ServerUnaryReactor* InferenceFace::GetModel(grpc::CallbackServerContext* s
   });
 }
 
-grpc::ServerUnaryReactor* InferenceFace::LoadModel(grpc::CallbackServerContext* server, const v1::LoadModelRequest*,
-                                                   v1::LoadModelResponse*) {
-  return load_model_.Handle(server, [](const RequestContext&) { return NotBuilt("loading models at run time"); });
+void InferenceFace::LoadModel(rpc::UnaryCall* call, const v1::LoadModelRequest*, v1::LoadModelResponse*) {
+  return load_model_.Handle(call, [](const RequestContext&) { return NotBuilt("loading models at run time"); });
 }
 
-grpc::ServerUnaryReactor* InferenceFace::UnloadModel(grpc::CallbackServerContext* server, const v1::UnloadModelRequest*,
-                                                     v1::UnloadModelResponse*) {
-  return unload_model_.Handle(server, [](const RequestContext&) { return NotBuilt("unloading models at run time"); });
+void InferenceFace::UnloadModel(rpc::UnaryCall* call, const v1::UnloadModelRequest*, v1::UnloadModelResponse*) {
+  return unload_model_.Handle(call, [](const RequestContext&) { return NotBuilt("unloading models at run time"); });
 }
 
-grpc::ServerUnaryReactor* InferenceFace::GetStatus(grpc::CallbackServerContext* server, const v1::GetStatusRequest*,
-                                                   v1::GetStatusResponse* response) {
-  return get_status_.Handle(server, [=, this](const RequestContext&) -> absl::Status {
+void InferenceFace::GetStatus(rpc::UnaryCall* call, const v1::GetStatusRequest*, v1::GetStatusResponse* response) {
+  return get_status_.Handle(call, [=, this](const RequestContext&) -> absl::Status {
     std::string address;
     {
       absl::MutexLock lock(&mu_);

@@ -19,7 +19,7 @@
 namespace alcove::inference {
 
 // Thread safe. What it is given outlives it.
-class InferenceFace final : public v1::InferenceService::CallbackService {
+class InferenceFace final : public rpc::Service {
  public:
   // `options.pool` tokenizes large requests and opens sealed ones.
   InferenceFace(const ModelCatalog& catalog, Executor& executor, hpke::PrivateKey sealing_key,
@@ -27,28 +27,18 @@ class InferenceFace final : public v1::InferenceService::CallbackService {
 
   void SetAddress(const std::string& address) ABSL_LOCKS_EXCLUDED(mu_);
 
-  grpc::ServerUnaryReactor* Embed(grpc::CallbackServerContext* server, const v1::EmbedRequest* request,
-                                  v1::EmbedResponse* response) override;
-  grpc::ServerUnaryReactor* Rerank(grpc::CallbackServerContext* server, const v1::RerankRequest* request,
-                                   v1::RerankResponse* response) override;
-  grpc::ServerWriteReactor<v1::GenerateResponse>* Generate(grpc::CallbackServerContext* server,
-                                                           const v1::GenerateRequest* request) override;
-  grpc::ServerUnaryReactor* Tokenize(grpc::CallbackServerContext* server, const v1::TokenizeRequest* request,
-                                     v1::TokenizeResponse* response) override;
-  grpc::ServerUnaryReactor* ListModels(grpc::CallbackServerContext* server, const v1::ListModelsRequest* request,
-                                       v1::ListModelsResponse* response) override;
-  grpc::ServerUnaryReactor* GetModel(grpc::CallbackServerContext* server, const v1::GetModelRequest* request,
-                                     v1::GetModelResponse* response) override;
-  grpc::ServerUnaryReactor* LoadModel(grpc::CallbackServerContext* server, const v1::LoadModelRequest* request,
-                                      v1::LoadModelResponse* response) override;
-  grpc::ServerUnaryReactor* UnloadModel(grpc::CallbackServerContext* server, const v1::UnloadModelRequest* request,
-                                        v1::UnloadModelResponse* response) override;
-  grpc::ServerUnaryReactor* GetSealingKey(grpc::CallbackServerContext* server, const v1::GetSealingKeyRequest* request,
-                                          v1::GetSealingKeyResponse* response) override;
-  grpc::ServerUnaryReactor* EmbedSealed(grpc::CallbackServerContext* server, const v1::EmbedSealedRequest* request,
-                                        v1::EmbedSealedResponse* response) override;
-  grpc::ServerUnaryReactor* GetStatus(grpc::CallbackServerContext* server, const v1::GetStatusRequest* request,
-                                      v1::GetStatusResponse* response) override;
+  void Embed(rpc::UnaryCall* call, const v1::EmbedRequest* request, v1::EmbedResponse* response);
+  void Rerank(rpc::UnaryCall* call, const v1::RerankRequest* request, v1::RerankResponse* response);
+  rpc::WriteReactor<v1::GenerateResponse>* Generate(rpc::ServerCall* call, const v1::GenerateRequest* request);
+  void Tokenize(rpc::UnaryCall* call, const v1::TokenizeRequest* request, v1::TokenizeResponse* response);
+  void ListModels(rpc::UnaryCall* call, const v1::ListModelsRequest* request, v1::ListModelsResponse* response);
+  void GetModel(rpc::UnaryCall* call, const v1::GetModelRequest* request, v1::GetModelResponse* response);
+  void LoadModel(rpc::UnaryCall* call, const v1::LoadModelRequest* request, v1::LoadModelResponse* response);
+  void UnloadModel(rpc::UnaryCall* call, const v1::UnloadModelRequest* request, v1::UnloadModelResponse* response);
+  void GetSealingKey(rpc::UnaryCall* call, const v1::GetSealingKeyRequest* request,
+                     v1::GetSealingKeyResponse* response);
+  void EmbedSealed(rpc::UnaryCall* call, const v1::EmbedSealedRequest* request, v1::EmbedSealedResponse* response);
+  void GetStatus(rpc::UnaryCall* call, const v1::GetStatusRequest* request, v1::GetStatusResponse* response);
 
  private:
   // `finish` is called once, with the response filled when it is OK.

@@ -61,11 +61,15 @@ absl::StatusOr<pb::ReadChangesResponse> ReadPage(store::LogStore& log, const Cat
 }  // namespace
 
 ChangeFace::ChangeFace(Catalog& catalog, store::LogStore& log, WorkQueue& reads, const rpc::MethodOptions& options)
-    : catalog_(catalog),
+    : Service(pb::ChangeService::service_full_name()),
+      catalog_(catalog),
       log_(log),
       reads_(reads),
       describe_log_(options, pb::ChangeService::service_full_name(), "DescribeLog"),
-      read_changes_(options, pb::ChangeService::service_full_name(), "ReadChanges") {}
+      read_changes_(options, pb::ChangeService::service_full_name(), "ReadChanges") {
+  Unary("DescribeLog", &ChangeFace::DescribeLog);
+  Unary("ReadChanges", &ChangeFace::ReadChanges);
+}
 
 absl::StatusOr<CatalogEntryPtr> ChangeFace::Find(const RequestContext& ctx, const std::string& collection,
                                                  const std::string& vector_name) {
@@ -76,11 +80,10 @@ absl::StatusOr<CatalogEntryPtr> ChangeFace::Find(const RequestContext& ctx, cons
   return entry;
 }
 
-grpc::ServerUnaryReactor* ChangeFace::DescribeLog(grpc::CallbackServerContext* server,
-                                                  const pb::DescribeLogRequest* request,
-                                                  pb::DescribeLogResponse* response) {
+void ChangeFace::DescribeLog(rpc::UnaryCall* call, const pb::DescribeLogRequest* request,
+                             pb::DescribeLogResponse* response) {
   return Answer<pb::DescribeLogResponse>(
-      describe_log_, server, reads_,
+      describe_log_, call, reads_,
       [=, this](const RequestContext& ctx, Done<pb::DescribeLogResponse> done) {
         const auto found = Find(ctx, request->collection(), request->vector_name());
         if (!found.ok()) return done(found.status());
@@ -104,11 +107,10 @@ grpc::ServerUnaryReactor* ChangeFace::DescribeLog(grpc::CallbackServerContext* s
       [=](pb::DescribeLogResponse out) { *response = std::move(out); });
 }
 
-grpc::ServerUnaryReactor* ChangeFace::ReadChanges(grpc::CallbackServerContext* server,
-                                                  const pb::ReadChangesRequest* request,
-                                                  pb::ReadChangesResponse* response) {
+void ChangeFace::ReadChanges(rpc::UnaryCall* call, const pb::ReadChangesRequest* request,
+                             pb::ReadChangesResponse* response) {
   return Answer<pb::ReadChangesResponse>(
-      read_changes_, server, reads_,
+      read_changes_, call, reads_,
       [=, this](const RequestContext& ctx, Done<pb::ReadChangesResponse> done) {
         const auto found = Find(ctx, request->collection(), request->vector_name());
         if (!found.ok()) return done(found.status());

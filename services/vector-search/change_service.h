@@ -10,17 +10,15 @@
 
 namespace alcove::vector_search {
 
-class ChangeFace final : public ::alcove::vector::v1::ChangeService::CallbackService {
+class ChangeFace final : public rpc::Service {
  public:
   // All outlive the face.
   ChangeFace(Catalog& catalog, store::LogStore& log, WorkQueue& reads, const rpc::MethodOptions& options);
 
-  grpc::ServerUnaryReactor* DescribeLog(grpc::CallbackServerContext* server,
-                                        const ::alcove::vector::v1::DescribeLogRequest* request,
-                                        ::alcove::vector::v1::DescribeLogResponse* response) override;
-  grpc::ServerUnaryReactor* ReadChanges(grpc::CallbackServerContext* server,
-                                        const ::alcove::vector::v1::ReadChangesRequest* request,
-                                        ::alcove::vector::v1::ReadChangesResponse* response) override;
+  void DescribeLog(rpc::UnaryCall* call, const ::alcove::vector::v1::DescribeLogRequest* request,
+                   ::alcove::vector::v1::DescribeLogResponse* response);
+  void ReadChanges(rpc::UnaryCall* call, const ::alcove::vector::v1::ReadChangesRequest* request,
+                   ::alcove::vector::v1::ReadChangesResponse* response);
 
  private:
   absl::StatusOr<CatalogEntryPtr> Find(const RequestContext& ctx, const std::string& collection,

@@ -13,6 +13,7 @@
 
 #include "alcove/vector/v1/shard.grpc.pb.h"
 #include "alcove/vector/v1/vector.grpc.pb.h"
+#include "grpc/health/v1/health.grpc.pb.h"
 #include "libs/rpc/channel.h"
 #include "libs/rpc/context.h"
 #include "libs/rpc/status.h"
@@ -72,10 +73,20 @@ class TestCluster {
     ALCOVE_ASSIGN_OR_RETURN(processes_[i], testing::ChildProcess::Start(std::move(child)));
     return listening ? processes_[i]->WaitForLine("listening").status() : absl::OkStatus();
   }
-  // Until the process says that it serves.
+  // Until the process says that it serves. Asks it: a channel nobody called through since does not know that the process
+  // it was connected to has gone.
   absl::Status AwaitReady(size_t i) {
-    if (channels_[i]->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(30))) {
-      return absl::OkStatus();
+    const auto health = grpc::health::v1::Health::NewStub(channels_[i]);
+    const absl::Time deadline = absl::Now() + absl::Seconds(30);
+    while (absl::Now() < deadline) {
+      grpc::ClientContext client;
+      client.set_wait_for_ready(true);
+      client.set_deadline(absl::ToChronoTime(deadline));
+      grpc::health::v1::HealthCheckResponse response;
+      if (health->Check(&client, {}, &response).ok() &&
+          response.status() == grpc::health::v1::HealthCheckResponse::SERVING) {
+        return absl::OkStatus();
+      }
     }
     return absl::DeadlineExceededError(absl::StrCat("process ", i, " does not serve:\n", processes_[i]->Output()));
   }

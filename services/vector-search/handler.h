@@ -12,10 +12,9 @@ namespace alcove::vector_search {
 
 // Runs start(ctx, done) on the queue; `done` takes a StatusOr<T>, whose value fill(value) puts into the response.
 template <typename T, typename Start, typename Fill>
-grpc::ServerUnaryReactor* Answer(rpc::UnaryMethod& method, grpc::CallbackServerContext* server, WorkQueue& queue,
-                                 Start start, Fill fill) {
-  return method.HandleAsync(server, [&queue, start = std::move(start), fill = std::move(fill)](
-                                        const RequestContext& ctx, rpc::Finish finish) mutable {
+void Answer(rpc::UnaryMethod& method, rpc::UnaryCall* call, WorkQueue& queue, Start start, Fill fill) {
+  return method.HandleAsync(call, [&queue, start = std::move(start), fill = std::move(fill)](
+                                      const RequestContext& ctx, rpc::Finish finish) mutable {
     // Shared with the refused path: a task that was not taken must not have taken `finish` with it.
     auto end = std::make_shared<rpc::Finish>(std::move(finish));
     const absl::Status queued = queue.Submit([ctx, end, start = std::move(start), fill = std::move(fill)]() mutable {

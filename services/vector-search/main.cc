@@ -12,7 +12,7 @@ namespace {
 class Instance final : public rpc::ServiceInstance {
  public:
   explicit Instance(std::unique_ptr<Node> node) : node_(std::move(node)) {}
-  std::vector<rpc::ServiceEntry> Services() override { return node_->Services(); }
+  std::vector<rpc::Service*> Services() override { return node_->Services(); }
   absl::Status Ready() const override { return node_->Ready(); }
   void OnListening(const std::string& address) override { node_->OnListening(address); }
   void BeginDrain() override { node_->BeginDrain(); }

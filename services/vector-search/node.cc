@@ -129,11 +129,7 @@ absl::StatusOr<std::unique_ptr<Node>> Node::Make(const config::v1::VectorSearchC
 
 Node::~Node() { Stop(); }
 
-std::vector<rpc::ServiceEntry> Node::Services() {
-  return {{vector_face_.get(), vector::v1::VectorService::service_full_name()},
-          {shard_face_.get(), vector::v1::ShardService::service_full_name()},
-          {change_face_.get(), vector::v1::ChangeService::service_full_name()}};
-}
+std::vector<rpc::Service*> Node::Services() { return {vector_face_.get(), shard_face_.get(), change_face_.get()}; }
 
 absl::Status Node::Ready() const {
   const std::string trouble = host_->Trouble();

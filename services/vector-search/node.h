@@ -28,7 +28,7 @@ class Node {
   static absl::StatusOr<std::unique_ptr<Node>> Make(const config::v1::VectorSearchConfig& config, Registry& registry);
   ~Node();
 
-  std::vector<rpc::ServiceEntry> Services();
+  std::vector<rpc::Service*> Services();
   // OK while the shards of this process answer; after a start only once the other processes can reach it, or did not
   // answer for kIntroduction.
   absl::Status Ready() const;

@@ -18,7 +18,8 @@ struct Nothing {};
 }  // namespace
 
 VectorFace::VectorFace(Coordinator& coordinator, WorkQueue& reads, WorkQueue& writes, const rpc::MethodOptions& options)
-    : coordinator_(coordinator),
+    : Service(pb::VectorService::service_full_name()),
+      coordinator_(coordinator),
       reads_(reads),
       writes_(writes),
       create_collection_(options, pb::VectorService::service_full_name(), "CreateCollection"),
@@ -41,13 +42,34 @@ VectorFace::VectorFace(Coordinator& coordinator, WorkQueue& reads, WorkQueue& wr
       start_resharding_(options, pb::VectorService::service_full_name(), "StartResharding"),
       get_resharding_(options, pb::VectorService::service_full_name(), "GetResharding"),
       cancel_resharding_(options, pb::VectorService::service_full_name(), "CancelResharding"),
-      streams_(coordinator, writes, options) {}
+      streams_(coordinator, writes, options) {
+  Unary("CreateCollection", &VectorFace::CreateCollection);
+  Unary("GetCollection", &VectorFace::GetCollection);
+  Unary("ListCollections", &VectorFace::ListCollections);
+  Unary("DeleteCollection", &VectorFace::DeleteCollection);
+  Unary("UpsertPoints", &VectorFace::UpsertPoints);
+  Unary("UpdatePoints", &VectorFace::UpdatePoints);
+  Unary("DeletePoints", &VectorFace::DeletePoints);
+  Unary("GetPoints", &VectorFace::GetPoints);
+  Unary("ScrollPoints", &VectorFace::ScrollPoints);
+  Unary("CountPoints", &VectorFace::CountPoints);
+  Unary("FacetPoints", &VectorFace::FacetPoints);
+  Unary("SearchPoints", &VectorFace::SearchPoints);
+  Unary("BatchSearchPoints", &VectorFace::BatchSearchPoints);
+  Unary("RecommendPoints", &VectorFace::RecommendPoints);
+  Unary("SetAlias", &VectorFace::SetAlias);
+  Unary("ListAliases", &VectorFace::ListAliases);
+  Unary("DeleteAlias", &VectorFace::DeleteAlias);
+  Unary("StartResharding", &VectorFace::StartResharding);
+  Unary("GetResharding", &VectorFace::GetResharding);
+  Unary("CancelResharding", &VectorFace::CancelResharding);
+  BidiStreaming("StreamUpsertPoints", &VectorFace::StreamUpsertPoints);
+}
 
-grpc::ServerUnaryReactor* VectorFace::CreateCollection(grpc::CallbackServerContext* server,
-                                                       const pb::CreateCollectionRequest* request,
-                                                       pb::CreateCollectionResponse* response) {
+void VectorFace::CreateCollection(rpc::UnaryCall* call, const pb::CreateCollectionRequest* request,
+                                  pb::CreateCollectionResponse* response) {
   return Answer<CollectionView>(
-      create_collection_, server, writes_,
+      create_collection_, call, writes_,
       [=, this](const RequestContext& ctx, Done<CollectionView> done) {
         const pb::Collection& collection = request->collection();
         auto config = ConfigFromProto(collection);
@@ -57,22 +79,20 @@ grpc::ServerUnaryReactor* VectorFace::CreateCollection(grpc::CallbackServerConte
       [=](CollectionView view) { CollectionToProto(view, response->mutable_collection()); });
 }
 
-grpc::ServerUnaryReactor* VectorFace::GetCollection(grpc::CallbackServerContext* server,
-                                                    const pb::GetCollectionRequest* request,
-                                                    pb::GetCollectionResponse* response) {
+void VectorFace::GetCollection(rpc::UnaryCall* call, const pb::GetCollectionRequest* request,
+                               pb::GetCollectionResponse* response) {
   return Answer<CollectionView>(
-      get_collection_, server, reads_,
+      get_collection_, call, reads_,
       [=, this](const RequestContext& ctx, Done<CollectionView> done) {
         coordinator_.GetCollection(ctx, request->name(), std::move(done));
       },
       [=](CollectionView view) { CollectionToProto(view, response->mutable_collection()); });
 }
 
-grpc::ServerUnaryReactor* VectorFace::ListCollections(grpc::CallbackServerContext* server,
-                                                      const pb::ListCollectionsRequest* request,
-                                                      pb::ListCollectionsResponse* response) {
+void VectorFace::ListCollections(rpc::UnaryCall* call, const pb::ListCollectionsRequest* request,
+                                 pb::ListCollectionsResponse* response) {
   return Answer<CollectionList>(
-      list_collections_, server, writes_,
+      list_collections_, call, writes_,
       [=, this](const RequestContext& ctx, Done<CollectionList> done) {
         coordinator_.ListCollections(ctx, request->page_size(), request->page_token(), std::move(done));
       },
@@ -82,11 +102,10 @@ grpc::ServerUnaryReactor* VectorFace::ListCollections(grpc::CallbackServerContex
       });
 }
 
-grpc::ServerUnaryReactor* VectorFace::DeleteCollection(grpc::CallbackServerContext* server,
-                                                       const pb::DeleteCollectionRequest* request,
-                                                       pb::DeleteCollectionResponse* response) {
+void VectorFace::DeleteCollection(rpc::UnaryCall* call, const pb::DeleteCollectionRequest* request,
+                                  pb::DeleteCollectionResponse* response) {
   return Answer<Nothing>(
-      delete_collection_, server, writes_,
+      delete_collection_, call, writes_,
       [=, this](const RequestContext& ctx, Done<Nothing> done) {
         absl::Status status = coordinator_.DeleteCollection(ctx, request->name());
         if (!status.ok()) return done(std::move(status));
@@ -95,11 +114,10 @@ grpc::ServerUnaryReactor* VectorFace::DeleteCollection(grpc::CallbackServerConte
       [](Nothing) {});
 }
 
-grpc::ServerUnaryReactor* VectorFace::UpsertPoints(grpc::CallbackServerContext* server,
-                                                   const pb::UpsertPointsRequest* request,
-                                                   pb::UpsertPointsResponse* response) {
+void VectorFace::UpsertPoints(rpc::UnaryCall* call, const pb::UpsertPointsRequest* request,
+                              pb::UpsertPointsResponse* response) {
   return Answer<WriteReply>(
-      upsert_points_, server, writes_,
+      upsert_points_, call, writes_,
       [=, this](const RequestContext& ctx, Done<WriteReply> done) {
         auto call = UpsertFromProto(*request);
         if (!call.ok()) return done(call.status());
@@ -111,16 +129,15 @@ grpc::ServerUnaryReactor* VectorFace::UpsertPoints(grpc::CallbackServerContext* 
       });
 }
 
-grpc::ServerBidiReactor<pb::StreamUpsertPointsRequest, pb::StreamUpsertPointsResponse>* VectorFace::StreamUpsertPoints(
-    grpc::CallbackServerContext* server) {
-  return streams_.Open(server);
+rpc::BidiReactor<pb::StreamUpsertPointsRequest, pb::StreamUpsertPointsResponse>* VectorFace::StreamUpsertPoints(
+    rpc::ServerCall* call) {
+  return streams_.Open(call);
 }
 
-grpc::ServerUnaryReactor* VectorFace::DeletePoints(grpc::CallbackServerContext* server,
-                                                   const pb::DeletePointsRequest* request,
-                                                   pb::DeletePointsResponse* response) {
+void VectorFace::DeletePoints(rpc::UnaryCall* call, const pb::DeletePointsRequest* request,
+                              pb::DeletePointsResponse* response) {
   return Answer<WriteReply>(
-      delete_points_, server, writes_,
+      delete_points_, call, writes_,
       [=, this](const RequestContext& ctx, Done<WriteReply> done) {
         auto call = DeleteFromProto(*request);
         if (!call.ok()) return done(call.status());
@@ -132,10 +149,9 @@ grpc::ServerUnaryReactor* VectorFace::DeletePoints(grpc::CallbackServerContext* 
       });
 }
 
-grpc::ServerUnaryReactor* VectorFace::GetPoints(grpc::CallbackServerContext* server,
-                                                const pb::GetPointsRequest* request, pb::GetPointsResponse* response) {
+void VectorFace::GetPoints(rpc::UnaryCall* call, const pb::GetPointsRequest* request, pb::GetPointsResponse* response) {
   return Answer<std::vector<StoredPoint>>(
-      get_points_, server, reads_,
+      get_points_, call, reads_,
       [=, this](const RequestContext& ctx, Done<std::vector<StoredPoint>> done) {
         coordinator_.Get(ctx, GetFromProto(*request), std::move(done));
       },
@@ -144,11 +160,10 @@ grpc::ServerUnaryReactor* VectorFace::GetPoints(grpc::CallbackServerContext* ser
       });
 }
 
-grpc::ServerUnaryReactor* VectorFace::ScrollPoints(grpc::CallbackServerContext* server,
-                                                   const pb::ScrollPointsRequest* request,
-                                                   pb::ScrollPointsResponse* response) {
+void VectorFace::ScrollPoints(rpc::UnaryCall* call, const pb::ScrollPointsRequest* request,
+                              pb::ScrollPointsResponse* response) {
   return Answer<ScrollReply>(
-      scroll_points_, server, reads_,
+      scroll_points_, call, reads_,
       [=, this](const RequestContext& ctx, Done<ScrollReply> done) {
         auto call = ScrollFromProto(*request);
         if (!call.ok()) return done(call.status());
@@ -160,11 +175,10 @@ grpc::ServerUnaryReactor* VectorFace::ScrollPoints(grpc::CallbackServerContext* 
       });
 }
 
-grpc::ServerUnaryReactor* VectorFace::CountPoints(grpc::CallbackServerContext* server,
-                                                  const pb::CountPointsRequest* request,
-                                                  pb::CountPointsResponse* response) {
+void VectorFace::CountPoints(rpc::UnaryCall* call, const pb::CountPointsRequest* request,
+                             pb::CountPointsResponse* response) {
   return Answer<int64_t>(
-      count_points_, server, reads_,
+      count_points_, call, reads_,
       [=, this](const RequestContext& ctx, Done<int64_t> done) {
         auto filter = FilterFromProto(request->filter());
         if (!filter.ok()) return done(filter.status());
@@ -173,11 +187,10 @@ grpc::ServerUnaryReactor* VectorFace::CountPoints(grpc::CallbackServerContext* s
       [=](int64_t count) { response->set_count(count); });
 }
 
-grpc::ServerUnaryReactor* VectorFace::SearchPoints(grpc::CallbackServerContext* server,
-                                                   const pb::SearchPointsRequest* request,
-                                                   pb::SearchPointsResponse* response) {
+void VectorFace::SearchPoints(rpc::UnaryCall* call, const pb::SearchPointsRequest* request,
+                              pb::SearchPointsResponse* response) {
   return Answer<SearchReply>(
-      search_points_, server, reads_,
+      search_points_, call, reads_,
       [=, this](const RequestContext& ctx, Done<SearchReply> done) {
         auto call = SearchFromProto(*request);
         if (!call.ok()) return done(call.status());
@@ -186,11 +199,10 @@ grpc::ServerUnaryReactor* VectorFace::SearchPoints(grpc::CallbackServerContext* 
       [=](SearchReply reply) { SearchToProto(reply, response); });
 }
 
-grpc::ServerUnaryReactor* VectorFace::BatchSearchPoints(grpc::CallbackServerContext* server,
-                                                        const pb::BatchSearchPointsRequest* request,
-                                                        pb::BatchSearchPointsResponse* response) {
+void VectorFace::BatchSearchPoints(rpc::UnaryCall* call, const pb::BatchSearchPointsRequest* request,
+                                   pb::BatchSearchPointsResponse* response) {
   return Answer<std::vector<SearchReply>>(
-      batch_search_points_, server, reads_,
+      batch_search_points_, call, reads_,
       [=, this](const RequestContext& ctx, Done<std::vector<SearchReply>> done) {
         std::vector<SearchCall> calls;
         // The coordinator refuses more; there is no need to convert them first.
@@ -215,11 +227,10 @@ grpc::ServerUnaryReactor* VectorFace::BatchSearchPoints(grpc::CallbackServerCont
       });
 }
 
-grpc::ServerUnaryReactor* VectorFace::RecommendPoints(grpc::CallbackServerContext* server,
-                                                      const pb::RecommendPointsRequest* request,
-                                                      pb::RecommendPointsResponse* response) {
+void VectorFace::RecommendPoints(rpc::UnaryCall* call, const pb::RecommendPointsRequest* request,
+                                 pb::RecommendPointsResponse* response) {
   return Answer<SearchReply>(
-      recommend_points_, server, reads_,
+      recommend_points_, call, reads_,
       [=, this](const RequestContext& ctx, Done<SearchReply> done) {
         auto call = RecommendFromProto(*request);
         if (!call.ok()) return done(call.status());
@@ -228,11 +239,10 @@ grpc::ServerUnaryReactor* VectorFace::RecommendPoints(grpc::CallbackServerContex
       [=](SearchReply reply) { RecommendToProto(reply, response); });
 }
 
-grpc::ServerUnaryReactor* VectorFace::FacetPoints(grpc::CallbackServerContext* server,
-                                                  const pb::FacetPointsRequest* request,
-                                                  pb::FacetPointsResponse* response) {
+void VectorFace::FacetPoints(rpc::UnaryCall* call, const pb::FacetPointsRequest* request,
+                             pb::FacetPointsResponse* response) {
   return Answer<FacetReply>(
-      facet_points_, server, reads_,
+      facet_points_, call, reads_,
       [=, this](const RequestContext& ctx, Done<FacetReply> done) {
         auto call = FacetFromProto(*request);
         if (!call.ok()) return done(call.status());
@@ -241,11 +251,10 @@ grpc::ServerUnaryReactor* VectorFace::FacetPoints(grpc::CallbackServerContext* s
       [=](FacetReply reply) { FacetToProto(reply, response); });
 }
 
-grpc::ServerUnaryReactor* VectorFace::UpdatePoints(grpc::CallbackServerContext* server,
-                                                   const pb::UpdatePointsRequest* request,
-                                                   pb::UpdatePointsResponse* response) {
+void VectorFace::UpdatePoints(rpc::UnaryCall* call, const pb::UpdatePointsRequest* request,
+                              pb::UpdatePointsResponse* response) {
   return Answer<WriteReply>(
-      update_points_, server, writes_,
+      update_points_, call, writes_,
       [=, this](const RequestContext& ctx, Done<WriteReply> done) {
         auto call = UpdateFromProto(*request);
         if (!call.ok()) return done(call.status());

@@ -9,15 +9,14 @@
 
 namespace alcove::vector_search {
 
-class VectorFace final : public ::alcove::vector::v1::VectorService::CallbackService {
+class VectorFace final : public rpc::Service {
  public:
   // `reads` never blocks, `writes` waits for the store. All outlive the face.
   VectorFace(Coordinator& coordinator, WorkQueue& reads, WorkQueue& writes, const rpc::MethodOptions& options);
 
-#define ALCOVE_UNARY(Name)                                                           \
-  grpc::ServerUnaryReactor* Name(grpc::CallbackServerContext* server,                \
-                                 const ::alcove::vector::v1::Name##Request* request, \
-                                 ::alcove::vector::v1::Name##Response* response) override;
+#define ALCOVE_UNARY(Name)                                                            \
+  void Name(rpc::UnaryCall* call, const ::alcove::vector::v1::Name##Request* request, \
+            ::alcove::vector::v1::Name##Response* response);
   ALCOVE_UNARY(CreateCollection)
   ALCOVE_UNARY(GetCollection)
   ALCOVE_UNARY(ListCollections)
@@ -39,9 +38,8 @@ class VectorFace final : public ::alcove::vector::v1::VectorService::CallbackSer
   ALCOVE_UNARY(GetResharding)
   ALCOVE_UNARY(CancelResharding)
 #undef ALCOVE_UNARY
-  grpc::ServerBidiReactor<::alcove::vector::v1::StreamUpsertPointsRequest,
-                          ::alcove::vector::v1::StreamUpsertPointsResponse>*
-  StreamUpsertPoints(grpc::CallbackServerContext* server) override;
+  rpc::BidiReactor<::alcove::vector::v1::StreamUpsertPointsRequest, ::alcove::vector::v1::StreamUpsertPointsResponse>*
+  StreamUpsertPoints(rpc::ServerCall* call);
 
   // Ends uploads under way once what they have sent is stored.
   void BeginDrain() { streams_.BeginDrain(); }

@@ -28,21 +28,19 @@ void ReshardingToProto(const ReshardingView& view, pb::Resharding* out) {
 
 }  // namespace
 
-grpc::ServerUnaryReactor* VectorFace::SetAlias(grpc::CallbackServerContext* server, const pb::SetAliasRequest* request,
-                                               pb::SetAliasResponse* response) {
+void VectorFace::SetAlias(rpc::UnaryCall* call, const pb::SetAliasRequest* request, pb::SetAliasResponse* response) {
   return Answer<store::Alias>(
-      set_alias_, server, writes_,
+      set_alias_, call, writes_,
       [=, this](const RequestContext& ctx, Done<store::Alias> done) {
         done(coordinator_.SetAlias(ctx, request->alias(), request->collection()));
       },
       [=](const store::Alias& alias) { AliasToProto(alias, response->mutable_alias()); });
 }
 
-grpc::ServerUnaryReactor* VectorFace::ListAliases(grpc::CallbackServerContext* server,
-                                                  const pb::ListAliasesRequest* request,
-                                                  pb::ListAliasesResponse* response) {
+void VectorFace::ListAliases(rpc::UnaryCall* call, const pb::ListAliasesRequest* request,
+                             pb::ListAliasesResponse* response) {
   return Answer<store::AliasPage>(
-      list_aliases_, server, writes_,
+      list_aliases_, call, writes_,
       [=, this](const RequestContext& ctx, Done<store::AliasPage> done) {
         done(coordinator_.ListAliases(ctx, request->page_size(), request->page_token()));
       },
@@ -52,11 +50,10 @@ grpc::ServerUnaryReactor* VectorFace::ListAliases(grpc::CallbackServerContext* s
       });
 }
 
-grpc::ServerUnaryReactor* VectorFace::DeleteAlias(grpc::CallbackServerContext* server,
-                                                  const pb::DeleteAliasRequest* request,
-                                                  pb::DeleteAliasResponse* response) {
+void VectorFace::DeleteAlias(rpc::UnaryCall* call, const pb::DeleteAliasRequest* request,
+                             pb::DeleteAliasResponse* response) {
   return Answer<Nothing>(
-      delete_alias_, server, writes_,
+      delete_alias_, call, writes_,
       [=, this](const RequestContext& ctx, Done<Nothing> done) {
         absl::Status status = coordinator_.DeleteAlias(ctx, request->alias());
         if (!status.ok()) return done(std::move(status));
@@ -65,33 +62,30 @@ grpc::ServerUnaryReactor* VectorFace::DeleteAlias(grpc::CallbackServerContext* s
       [](Nothing) {});
 }
 
-grpc::ServerUnaryReactor* VectorFace::StartResharding(grpc::CallbackServerContext* server,
-                                                      const pb::StartReshardingRequest* request,
-                                                      pb::StartReshardingResponse* response) {
+void VectorFace::StartResharding(rpc::UnaryCall* call, const pb::StartReshardingRequest* request,
+                                 pb::StartReshardingResponse* response) {
   return Answer<ReshardingView>(
-      start_resharding_, server, writes_,
+      start_resharding_, call, writes_,
       [=, this](const RequestContext& ctx, Done<ReshardingView> done) {
         done(coordinator_.StartResharding(ctx, request->name(), request->shard_count()));
       },
       [=](const ReshardingView& view) { ReshardingToProto(view, response->mutable_resharding()); });
 }
 
-grpc::ServerUnaryReactor* VectorFace::GetResharding(grpc::CallbackServerContext* server,
-                                                    const pb::GetReshardingRequest* request,
-                                                    pb::GetReshardingResponse* response) {
+void VectorFace::GetResharding(rpc::UnaryCall* call, const pb::GetReshardingRequest* request,
+                               pb::GetReshardingResponse* response) {
   return Answer<ReshardingView>(
-      get_resharding_, server, writes_,
+      get_resharding_, call, writes_,
       [=, this](const RequestContext& ctx, Done<ReshardingView> done) {
         done(coordinator_.GetResharding(ctx, request->name()));
       },
       [=](const ReshardingView& view) { ReshardingToProto(view, response->mutable_resharding()); });
 }
 
-grpc::ServerUnaryReactor* VectorFace::CancelResharding(grpc::CallbackServerContext* server,
-                                                       const pb::CancelReshardingRequest* request,
-                                                       pb::CancelReshardingResponse* response) {
+void VectorFace::CancelResharding(rpc::UnaryCall* call, const pb::CancelReshardingRequest* request,
+                                  pb::CancelReshardingResponse* response) {
   return Answer<Nothing>(
-      cancel_resharding_, server, writes_,
+      cancel_resharding_, call, writes_,
       [=, this](const RequestContext& ctx, Done<Nothing> done) {
         absl::Status status = coordinator_.CancelResharding(ctx, request->name());
         if (!status.ok()) return done(std::move(status));

@@ -32,7 +32,8 @@ struct Nothing {};
 
 ShardFace::ShardFace(ShardHost& host, Catalog& catalog, LocalShards& shards, WorkQueue& reads,
                      const rpc::MethodOptions& options)
-    : host_(host),
+    : Service(pb::ShardService::service_full_name()),
+      host_(host),
       catalog_(catalog),
       shards_(shards),
       reads_(reads),
@@ -47,7 +48,19 @@ ShardFace::ShardFace(ShardHost& host, Catalog& catalog, LocalShards& shards, Wor
       introduce_(options, pb::ShardService::service_full_name(), "Introduce"),
       get_status_(options, pb::ShardService::service_full_name(), "GetStatus"),
       get_sparse_statistics_(options, pb::ShardService::service_full_name(), "GetSparseStatistics"),
-      facet_shard_(options, pb::ShardService::service_full_name(), "FacetShard") {}
+      facet_shard_(options, pb::ShardService::service_full_name(), "FacetShard") {
+  Unary("SearchShard", &ShardFace::SearchShard);
+  Unary("GetShardPoints", &ShardFace::GetShardPoints);
+  Unary("ScrollShard", &ShardFace::ScrollShard);
+  Unary("CountShard", &ShardFace::CountShard);
+  Unary("GetSparseStatistics", &ShardFace::GetSparseStatistics);
+  Unary("FacetShard", &ShardFace::FacetShard);
+  Unary("NotifyShard", &ShardFace::NotifyShard);
+  Unary("GetShardStats", &ShardFace::GetShardStats);
+  Unary("RefreshCatalog", &ShardFace::RefreshCatalog);
+  Unary("Introduce", &ShardFace::Introduce);
+  Unary("GetStatus", &ShardFace::GetStatus);
+}
 
 void ShardFace::SetAddress(const std::string& address) {
   absl::MutexLock lock(&mutex_);
@@ -59,11 +72,10 @@ void ShardFace::SetDraining() {
   draining_ = true;
 }
 
-grpc::ServerUnaryReactor* ShardFace::SearchShard(grpc::CallbackServerContext* server,
-                                                 const pb::SearchShardRequest* request,
-                                                 pb::SearchShardResponse* response) {
+void ShardFace::SearchShard(rpc::UnaryCall* call, const pb::SearchShardRequest* request,
+                            pb::SearchShardResponse* response) {
   return Answer<std::vector<FoundPoint>>(
-      search_shard_, server, reads_,
+      search_shard_, call, reads_,
       [=, this](const RequestContext& ctx, Done<std::vector<FoundPoint>> done) {
         if (absl::Status status = CheckLimit(request->limit()); !status.ok()) return done(status);
         auto query = QueryFromProto(*request);
@@ -76,11 +88,10 @@ grpc::ServerUnaryReactor* ShardFace::SearchShard(grpc::CallbackServerContext* se
       });
 }
 
-grpc::ServerUnaryReactor* ShardFace::GetShardPoints(grpc::CallbackServerContext* server,
-                                                    const pb::GetShardPointsRequest* request,
-                                                    pb::GetShardPointsResponse* response) {
+void ShardFace::GetShardPoints(rpc::UnaryCall* call, const pb::GetShardPointsRequest* request,
+                               pb::GetShardPointsResponse* response) {
   return Answer<std::vector<StoredPoint>>(
-      get_shard_points_, server, reads_,
+      get_shard_points_, call, reads_,
       [=, this](const RequestContext& ctx, Done<std::vector<StoredPoint>> done) {
         if (absl::Status status = CheckLimit(static_cast<uint32_t>(request->ids_size())); !status.ok()) {
           return done(status);
@@ -95,11 +106,10 @@ grpc::ServerUnaryReactor* ShardFace::GetShardPoints(grpc::CallbackServerContext*
       });
 }
 
-grpc::ServerUnaryReactor* ShardFace::ScrollShard(grpc::CallbackServerContext* server,
-                                                 const pb::ScrollShardRequest* request,
-                                                 pb::ScrollShardResponse* response) {
+void ShardFace::ScrollShard(rpc::UnaryCall* call, const pb::ScrollShardRequest* request,
+                            pb::ScrollShardResponse* response) {
   return Answer<std::vector<StoredPoint>>(
-      scroll_shard_, server, reads_,
+      scroll_shard_, call, reads_,
       [=, this](const RequestContext& ctx, Done<std::vector<StoredPoint>> done) {
         if (absl::Status status = CheckLimit(request->limit()); !status.ok()) return done(status);
         auto filter = FilterFromProto(request->filter());
@@ -117,11 +127,10 @@ grpc::ServerUnaryReactor* ShardFace::ScrollShard(grpc::CallbackServerContext* se
       });
 }
 
-grpc::ServerUnaryReactor* ShardFace::CountShard(grpc::CallbackServerContext* server,
-                                                const pb::CountShardRequest* request,
-                                                pb::CountShardResponse* response) {
+void ShardFace::CountShard(rpc::UnaryCall* call, const pb::CountShardRequest* request,
+                           pb::CountShardResponse* response) {
   return Answer<int64_t>(
-      count_shard_, server, reads_,
+      count_shard_, call, reads_,
       [=, this](const RequestContext& ctx, Done<int64_t> done) {
         auto filter = FilterFromProto(request->filter());
         if (!filter.ok()) return done(filter.status());
@@ -131,11 +140,10 @@ grpc::ServerUnaryReactor* ShardFace::CountShard(grpc::CallbackServerContext* ser
       [=](int64_t count) { response->set_count(count); });
 }
 
-grpc::ServerUnaryReactor* ShardFace::GetSparseStatistics(grpc::CallbackServerContext* server,
-                                                         const pb::GetSparseStatisticsRequest* request,
-                                                         pb::GetSparseStatisticsResponse* response) {
+void ShardFace::GetSparseStatistics(rpc::UnaryCall* call, const pb::GetSparseStatisticsRequest* request,
+                                    pb::GetSparseStatisticsResponse* response) {
   return Answer<SparseStatistics>(
-      get_sparse_statistics_, server, reads_,
+      get_sparse_statistics_, call, reads_,
       [=, this](const RequestContext& ctx, Done<SparseStatistics> done) {
         auto query = std::make_shared<SearchQuery>();
         query->vector_name = request->vector_name();
@@ -146,11 +154,10 @@ grpc::ServerUnaryReactor* ShardFace::GetSparseStatistics(grpc::CallbackServerCon
       [=](const SparseStatistics& statistics) { StatisticsToProto(statistics, response->mutable_statistics()); });
 }
 
-grpc::ServerUnaryReactor* ShardFace::FacetShard(grpc::CallbackServerContext* server,
-                                                const pb::FacetShardRequest* request,
-                                                pb::FacetShardResponse* response) {
+void ShardFace::FacetShard(rpc::UnaryCall* call, const pb::FacetShardRequest* request,
+                           pb::FacetShardResponse* response) {
   return Answer<ShardFacet>(
-      facet_shard_, server, reads_,
+      facet_shard_, call, reads_,
       [=, this](const RequestContext& ctx, Done<ShardFacet> done) {
         auto filter = FilterFromProto(request->filter());
         if (!filter.ok()) return done(filter.status());
@@ -162,11 +169,10 @@ grpc::ServerUnaryReactor* ShardFace::FacetShard(grpc::CallbackServerContext* ser
       [=](const ShardFacet& facet) { ShardFacetToProto(facet, response); });
 }
 
-grpc::ServerUnaryReactor* ShardFace::NotifyShard(grpc::CallbackServerContext* server,
-                                                 const pb::NotifyShardRequest* request,
-                                                 pb::NotifyShardResponse* response) {
+void ShardFace::NotifyShard(rpc::UnaryCall* call, const pb::NotifyShardRequest* request,
+                            pb::NotifyShardResponse* response) {
   return Answer<Nothing>(
-      notify_shard_, server, reads_,
+      notify_shard_, call, reads_,
       [=, this](const RequestContext& ctx, Done<Nothing> done) {
         if (request->refs_size() > kMaxNotifyRefs) return done(InvalidField("refs", "are too many"));
         std::vector<ShardTarget> targets;
@@ -179,11 +185,10 @@ grpc::ServerUnaryReactor* ShardFace::NotifyShard(grpc::CallbackServerContext* se
       [](Nothing) {});
 }
 
-grpc::ServerUnaryReactor* ShardFace::GetShardStats(grpc::CallbackServerContext* server,
-                                                   const pb::GetShardStatsRequest* request,
-                                                   pb::GetShardStatsResponse* response) {
+void ShardFace::GetShardStats(rpc::UnaryCall* call, const pb::GetShardStatsRequest* request,
+                              pb::GetShardStatsResponse* response) {
   return Answer<std::vector<HostedStats>>(
-      get_shard_stats_, server, reads_,
+      get_shard_stats_, call, reads_,
       [=, this](const RequestContext& ctx, Done<std::vector<HostedStats>> done) {
         shards_.Stats(ctx, request->collection_id(), std::move(done));
       },
@@ -200,11 +205,10 @@ grpc::ServerUnaryReactor* ShardFace::GetShardStats(grpc::CallbackServerContext* 
       });
 }
 
-grpc::ServerUnaryReactor* ShardFace::RefreshCatalog(grpc::CallbackServerContext* server,
-                                                    const pb::RefreshCatalogRequest* request,
-                                                    pb::RefreshCatalogResponse* response) {
+void ShardFace::RefreshCatalog(rpc::UnaryCall* call, const pb::RefreshCatalogRequest* request,
+                               pb::RefreshCatalogResponse* response) {
   return Answer<Nothing>(
-      refresh_catalog_, server, reads_,
+      refresh_catalog_, call, reads_,
       [=, this](const RequestContext& ctx, Done<Nothing> done) {
         if (absl::Status status = catalog_.Refresh(); !status.ok()) return done(std::move(status));
         done(Nothing());
@@ -212,10 +216,9 @@ grpc::ServerUnaryReactor* ShardFace::RefreshCatalog(grpc::CallbackServerContext*
       [](Nothing) {});
 }
 
-grpc::ServerUnaryReactor* ShardFace::Introduce(grpc::CallbackServerContext* server, const pb::IntroduceRequest* request,
-                                               pb::IntroduceResponse* response) {
+void ShardFace::Introduce(rpc::UnaryCall* call, const pb::IntroduceRequest* request, pb::IntroduceResponse* response) {
   return Answer<Nothing>(
-      introduce_, server, reads_,
+      introduce_, call, reads_,
       [=, this](const RequestContext& ctx, Done<Nothing> done) {
         const auto peer = peers_.find(request->address());
         // A process this one's configuration does not know is not asked anything either.
@@ -228,9 +231,8 @@ grpc::ServerUnaryReactor* ShardFace::Introduce(grpc::CallbackServerContext* serv
       [](Nothing) {});
 }
 
-grpc::ServerUnaryReactor* ShardFace::GetStatus(grpc::CallbackServerContext* server, const pb::GetStatusRequest* request,
-                                               pb::GetStatusResponse* response) {
-  return get_status_.Handle(server, [=, this](const RequestContext&) { return FillStatus(response); });
+void ShardFace::GetStatus(rpc::UnaryCall* call, const pb::GetStatusRequest* request, pb::GetStatusResponse* response) {
+  return get_status_.Handle(call, [=, this](const RequestContext&) { return FillStatus(response); });
 }
 
 absl::Status ShardFace::FillStatus(pb::GetStatusResponse* response) const {

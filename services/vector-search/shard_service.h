@@ -18,7 +18,7 @@
 
 namespace alcove::vector_search {
 
-class ShardFace final : public ::alcove::vector::v1::ShardService::CallbackService {
+class ShardFace final : public rpc::Service {
  public:
   // All outlive the face.
   ShardFace(ShardHost& host, Catalog& catalog, LocalShards& shards, WorkQueue& reads,
@@ -30,10 +30,9 @@ class ShardFace final : public ::alcove::vector::v1::ShardService::CallbackServi
   void SetAddress(const std::string& address);
   void SetDraining();
 
-#define ALCOVE_UNARY(Name)                                                           \
-  grpc::ServerUnaryReactor* Name(grpc::CallbackServerContext* server,                \
-                                 const ::alcove::vector::v1::Name##Request* request, \
-                                 ::alcove::vector::v1::Name##Response* response) override;
+#define ALCOVE_UNARY(Name)                                                            \
+  void Name(rpc::UnaryCall* call, const ::alcove::vector::v1::Name##Request* request, \
+            ::alcove::vector::v1::Name##Response* response);
   ALCOVE_UNARY(SearchShard)
   ALCOVE_UNARY(GetShardPoints)
   ALCOVE_UNARY(ScrollShard)

@@ -10,7 +10,6 @@
 #include <absl/strings/str_cat.h>
 
 #include "libs/common/status.h"
-#include "libs/rpc/status.h"
 #include "services/vector-search/convert.h"
 
 namespace alcove::vector_search {
@@ -28,12 +27,15 @@ absl::Status Stopping() {
 
 }  // namespace
 
-// Thread safety: gRPC calls the On… methods from any thread, the worker runs on the write queue. What they share is
-// under mutex_; at most one read, one write and one piece of work are under way.
+// Thread safety: the On… methods come one after the other, on the call's loop, the worker runs on the write queue. What
+// they share is under mutex_; at most one read, one write and one piece of work are under way.
 class UpsertStreams::Stream final : public Reactor {
  public:
-  Stream(UpsertStreams& owner, grpc::CallbackServerContext* server)
-      : owner_(owner), ctx_(rpc::MakeCallContext(*server, owner.options_, source_)), begun_(owner.recorder_.Begin()) {}
+  Stream(UpsertStreams& owner, rpc::ServerCall& call)
+      : Reactor(call),
+        owner_(owner),
+        ctx_(rpc::MakeCallContext(call, owner.options_, source_.token())),
+        begun_(owner.recorder_.Begin()) {}
 
   void Begin() {
     Advance([] {});
@@ -67,7 +69,7 @@ class UpsertStreams::Stream final : public Reactor {
     });
   }
 
-  void OnCancel() override {
+  void OnCancel(absl::Status) override {
     source_.Cancel();
     Advance([this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { Fail(absl::CancelledError("the client went away")); });
   }
@@ -120,7 +122,7 @@ class UpsertStreams::Stream final : public Reactor {
         status = status_;
       }
     }
-    if (finish) return Finish(rpc::ToGrpc(status));
+    if (finish) return Finish(std::move(status));
     if (!read && !work && !write) return;
     absl::Status queued;
     if (read) StartRead(&incoming_);
@@ -217,8 +219,8 @@ class UpsertStreams::Stream final : public Reactor {
   std::string collection_;
   int64_t number_ = 0;
 
-  pb::StreamUpsertPointsRequest incoming_;   // gRPC's while reading_
-  pb::StreamUpsertPointsResponse outgoing_;  // gRPC's while writing_
+  pb::StreamUpsertPointsRequest incoming_;   // the call's while reading_
+  pb::StreamUpsertPointsResponse outgoing_;  // the call's while writing_
   absl::Mutex mutex_;
   std::deque<Message> waiting_ ABSL_GUARDED_BY(mutex_);
   size_t waiting_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
@@ -242,8 +244,8 @@ UpsertStreams::UpsertStreams(Coordinator& coordinator, WorkQueue& writes, const 
       messages_(options.registry->AddCounter("alcove_vector_stream_messages_total",
                                              "Messages of uploads stored and acknowledged.")) {}
 
-UpsertStreams::Reactor* UpsertStreams::Open(grpc::CallbackServerContext* server) {
-  auto stream = std::make_shared<Stream>(*this, server);
+UpsertStreams::Reactor* UpsertStreams::Open(rpc::ServerCall* call) {
+  auto stream = std::make_shared<Stream>(*this, *call);
   bool draining;
   {
     absl::MutexLock lock(&mutex_);

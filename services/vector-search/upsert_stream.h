@@ -18,13 +18,13 @@ namespace alcove::vector_search {
 // The uploads under way. Thread-safe. Outlives them.
 class UpsertStreams {
  public:
-  using Reactor = grpc::ServerBidiReactor<::alcove::vector::v1::StreamUpsertPointsRequest,
-                                          ::alcove::vector::v1::StreamUpsertPointsResponse>;
+  using Reactor = rpc::BidiReactor<::alcove::vector::v1::StreamUpsertPointsRequest,
+                                   ::alcove::vector::v1::StreamUpsertPointsResponse>;
 
   // `writes` waits for the store. Both outlive this.
   UpsertStreams(Coordinator& coordinator, WorkQueue& writes, const rpc::MethodOptions& options);
 
-  Reactor* Open(grpc::CallbackServerContext* server);
+  Reactor* Open(rpc::ServerCall* call);
   // Every upload ends with UNAVAILABLE once what it has sent is stored and acknowledged; so does a new one.
   void BeginDrain();
 

@@ -12,12 +12,14 @@ namespace {
 using alcove::RequestContext;
 namespace cache = alcove::cache::v1;
 
-class Face final : public cache::CacheService::CallbackService {
+class Face final : public alcove::rpc::Service {
  public:
-  explicit Face(alcove::Registry& registry) : options_{.registry = &registry, .pool = &pool_} {}
-  grpc::ServerUnaryReactor* Get(grpc::CallbackServerContext* server, const cache::GetRequest* request,
-                                cache::GetResponse* response) override {
-    return get_.Handle(server, [=](const RequestContext& ctx) {
+  explicit Face(alcove::Registry& registry)
+      : Service(cache::CacheService::service_full_name()), options_{.registry = &registry, .pool = &pool_} {
+    Unary("Get", &Face::Get);
+  }
+  void Get(alcove::rpc::UnaryCall* call, const cache::GetRequest* request, cache::GetResponse* response) {
+    return get_.Handle(call, [=](const RequestContext& ctx) {
       absl::Mutex mu;
       absl::MutexLock lock(&mu);
       const auto over = [&] { return !ctx.Check().ok(); };
@@ -42,9 +44,7 @@ class Face final : public cache::CacheService::CallbackService {
 class Sample final : public alcove::rpc::ServiceInstance {
  public:
   explicit Sample(alcove::Registry& registry) : face_(registry) {}
-  std::vector<alcove::rpc::ServiceEntry> Services() override {
-    return {{&face_, cache::CacheService::service_full_name()}};
-  }
+  std::vector<alcove::rpc::Service*> Services() override { return {&face_}; }
   void Drain(const alcove::DrainBudget&) override { alcove::LogInfo("flushed"); }
   std::map<std::string, alcove::AdminPage> AdminPages() override {
     return {{"/debug/sample", [](absl::string_view query) {

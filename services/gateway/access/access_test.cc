@@ -19,8 +19,8 @@ namespace {
 
 using ::testing::HasSubstr;
 
-HeaderList Bearer(std::string_view secret) {
-  HeaderList headers;
+net::HeaderList Bearer(std::string_view secret) {
+  net::HeaderList headers;
   headers.Add("Authorization", "Bearer " + std::string(secret));
   return headers;
 }
@@ -38,13 +38,13 @@ TEST(ApiKey, IsLongRandomAndRecognisable) {
 }
 
 TEST(ApiKey, IsFoundInEitherHeader) {
-  HeaderList headers;
+  net::HeaderList headers;
   EXPECT_THAT(FindApiKey(headers).status().message(), HasSubstr("no API key"));
   headers.Add("X-Api-Key", "alc_1");
   EXPECT_EQ(*FindApiKey(headers), "alc_1");
   headers.Add("authorization", "bearer  alc_2");
   EXPECT_EQ(*FindApiKey(headers), "alc_2");
-  HeaderList basic;
+  net::HeaderList basic;
   basic.Add("authorization", "Basic YTpi");
   EXPECT_EQ(FindApiKey(basic).status().code(), absl::StatusCode::kUnauthenticated);
 }
@@ -66,7 +66,7 @@ TEST(KeyUsage, TellsTheClientWhenToComeBack) {
   EXPECT_TRUE(usage.Take(0).allowed);
   const GcraDecision refused = usage.Take(0);
   EXPECT_FALSE(refused.allowed);
-  HeaderList headers;
+  net::HeaderList headers;
   AddRateLimitHeaders(usage, refused, headers);
   EXPECT_EQ(headers.Get("retry-after"), "1");
   EXPECT_EQ(headers.Get("x-ratelimit-limit-requests"), "2");
@@ -98,7 +98,7 @@ class AccessTest : public ::testing::Test {
     std::filesystem::remove_all(dir_);
   }
 
-  absl::StatusOr<std::shared_ptr<const Caller>> Authenticate(const HeaderList& headers) {
+  absl::StatusOr<std::shared_ptr<const Caller>> Authenticate(const net::HeaderList& headers) {
     asio::io_context io;
     absl::StatusOr<std::shared_ptr<const Caller>> result;
     asio::co_spawn(
@@ -149,7 +149,7 @@ TEST_F(AccessTest, AConfiguredKeyReplacesTheOneConfiguredBefore) {
 }
 
 TEST_F(AccessTest, AKnownKeyIsAnsweredFromMemoryUntilSomethingChanges) {
-  const HeaderList headers = Bearer(AdminSecret());
+  const net::HeaderList headers = Bearer(AdminSecret());
   EXPECT_EQ(authenticator_->Check(headers).verdict, Authenticator::Verdict::kAskStore);
   const auto caller = Authenticate(headers);
   ASSERT_TRUE(caller.ok());
@@ -183,7 +183,7 @@ TEST_F(AccessTest, AnExpiredKeyStopsWorkingWithoutBeingReadAgain) {
 }
 
 TEST_F(AccessTest, AnUnknownKeyIsRememberedForAWhile) {
-  const HeaderList headers = Bearer(MakeApiKey().secret);
+  const net::HeaderList headers = Bearer(MakeApiKey().secret);
   EXPECT_EQ(Authenticate(headers).status().code(), absl::StatusCode::kUnauthenticated);
   EXPECT_EQ(authenticator_->Check(headers).verdict, Authenticator::Verdict::kRefused);
   clock_.Advance(Authenticator::kNegative + absl::Seconds(1));
@@ -201,7 +201,7 @@ TEST_F(AccessTest, UsesReachTheStore) {
 
 TEST(Authenticator, LetsEverybodyInWhenKeysAreOff) {
   Authenticator authenticator(nullptr, nullptr);
-  const auto answer = authenticator.Check(HeaderList());
+  const auto answer = authenticator.Check(net::HeaderList());
   EXPECT_EQ(answer.verdict, Authenticator::Verdict::kKnown);
   EXPECT_TRUE(answer.caller->admin);
 }

@@ -95,7 +95,7 @@ bool SecretsEqual(std::string_view a, std::string_view b) {
   return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
 }
 
-absl::StatusOr<std::string_view> FindApiKey(const HeaderList& headers) {
+absl::StatusOr<std::string_view> FindApiKey(const net::HeaderList& headers) {
   if (const std::string_view header = headers.Get("authorization"); header.data() != nullptr) {
     const size_t space = header.find(' ');
     if (space == std::string_view::npos || !absl::EqualsIgnoreCase(ToAbsl(header.substr(0, space)), "bearer")) {

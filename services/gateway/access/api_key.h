@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
-#include "services/gateway/net/header_list.h"
+#include "libs/net/header_list.h"
 
 namespace alcove::gateway {
 
@@ -29,6 +29,6 @@ bool SecretsEqual(std::string_view a, std::string_view b);
 
 // The secret in `authorization: Bearer …` or `x-api-key`, a view into the list. UNAUTHENTICATED when there is none, or
 // another scheme, saying what to send.
-absl::StatusOr<std::string_view> FindApiKey(const HeaderList& headers);
+absl::StatusOr<std::string_view> FindApiKey(const net::HeaderList& headers);
 
 }  // namespace alcove::gateway

@@ -35,7 +35,7 @@ void Authenticator::Remember(const std::string& hash, Entry entry) {
   entries_.insert_or_assign(hash, std::move(entry));
 }
 
-Authenticator::Answer Authenticator::Check(const HeaderList& headers) {
+Authenticator::Answer Authenticator::Check(const net::HeaderList& headers) {
   if (directory_ == nullptr) return {Verdict::kKnown, anybody_, absl::OkStatus()};
   const absl::StatusOr<std::string_view> secret = FindApiKey(headers);
   if (!secret.ok()) return {Verdict::kRefused, nullptr, secret.status()};
@@ -47,7 +47,8 @@ Authenticator::Answer Authenticator::Check(const HeaderList& headers) {
   return {Verdict::kKnown, entry->caller, absl::OkStatus()};
 }
 
-asio::awaitable<absl::StatusOr<std::shared_ptr<const Caller>>> Authenticator::Authenticate(const HeaderList& headers) {
+asio::awaitable<absl::StatusOr<std::shared_ptr<const Caller>>> Authenticator::Authenticate(
+    const net::HeaderList& headers) {
   Answer answer = Check(headers);
   if (answer.verdict == Verdict::kKnown) co_return std::move(answer.caller);
   if (answer.verdict == Verdict::kRefused) co_return std::move(answer.status);

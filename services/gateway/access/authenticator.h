@@ -10,9 +10,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "libs/net/header_list.h"
 #include "services/gateway/access/caller.h"
 #include "services/gateway/access/key_directory.h"
-#include "services/gateway/net/header_list.h"
 
 namespace alcove::gateway {
 
@@ -40,9 +40,9 @@ class Authenticator {
     absl::Status status;                   // for kRefused
   };
   // From memory only.
-  Answer Check(const HeaderList& headers);
+  Answer Check(const net::HeaderList& headers);
   // From memory or from the store. `headers` must live until the result is there.
-  asio::awaitable<absl::StatusOr<std::shared_ptr<const Caller>>> Authenticate(const HeaderList& headers);
+  asio::awaitable<absl::StatusOr<std::shared_ptr<const Caller>>> Authenticate(const net::HeaderList& headers);
 
  private:
   struct Entry {

@@ -41,7 +41,7 @@ absl::Status RateLimited(const KeyUsage& usage, const GcraDecision& decision) {
       "RATE_LIMITED");
 }
 
-void AddRateLimitHeaders(const KeyUsage& usage, const GcraDecision& decision, HeaderList& headers) {
+void AddRateLimitHeaders(const KeyUsage& usage, const GcraDecision& decision, net::HeaderList& headers) {
   const int64_t burst = std::llround(usage.burst());
   const int64_t remaining = std::max<int64_t>(0, static_cast<int64_t>(decision.remaining));
   const int64_t window = std::max<int64_t>(1, std::llround(usage.burst() / usage.rate_per_second()));

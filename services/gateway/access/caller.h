@@ -8,8 +8,8 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
-#include "services/gateway/net/header_list.h"
-#include "services/gateway/policy/gcra.h"
+#include "libs/common/gcra.h"
+#include "libs/net/header_list.h"
 #include "services/gateway/rest/access_scope.h"
 
 namespace alcove::gateway {
@@ -57,6 +57,6 @@ absl::Status RateLimited(const KeyUsage& usage, const GcraDecision& decision);
 
 // x-ratelimit-{limit,remaining,reset}-requests (as OpenAI's API sends them), RateLimit and RateLimit-Policy
 // (draft-ietf-httpapi-ratelimit-headers-10), and retry-after for a refused request.
-void AddRateLimitHeaders(const KeyUsage& usage, const GcraDecision& decision, HeaderList& headers);
+void AddRateLimitHeaders(const KeyUsage& usage, const GcraDecision& decision, net::HeaderList& headers);
 
 }  // namespace alcove::gateway

@@ -28,7 +28,7 @@ constexpr double kNoLimit = 1e9;
 constexpr auto kReadinessPoll = std::chrono::milliseconds(250);
 
 // What a coroutine of an exchange did not expect: our own bug, told and answered, not passed on.
-void ReportEscape(const std::shared_ptr<Exchange>& exchange, std::exception_ptr error) {
+void ReportEscape(const std::shared_ptr<net::Exchange>& exchange, std::exception_ptr error) {
   if (!error) return;
   try {
     std::rethrow_exception(error);
@@ -45,7 +45,7 @@ Dispatcher::Parts PartsOf(SharedState& shared, FlowEnv& flows, KeyEnv& keys, Pro
 
 }  // namespace
 
-AppCore::AppCore(Loop& loop, SharedState& shared)
+AppCore::AppCore(net::Loop& loop, SharedState& shared)
     : loop_(loop),
       shared_(shared),
       upstreams_(loop, &shared.siblings),
@@ -90,9 +90,9 @@ asio::awaitable<void> AppCore::WatchReadiness(std::weak_ptr<AppCore> weak, asio:
   }
 }
 
-void AppCore::OnExchange(std::shared_ptr<Exchange> exchange) {
-  const HttpRequest& request = exchange->request();
-  const bool grpc = request.version == HttpVersion::kHttp2 &&
+void AppCore::OnExchange(std::shared_ptr<net::Exchange> exchange) {
+  const net::HttpRequest& request = exchange->request();
+  const bool grpc = request.version == net::HttpVersion::kHttp2 &&
                     absl::StartsWith(ToAbsl(request.headers.Get("content-type")), "application/grpc");
   auto done = [exchange, core = shared_from_this()](std::exception_ptr error) { ReportEscape(exchange, error); };
   if (grpc) {
@@ -102,7 +102,7 @@ void AppCore::OnExchange(std::shared_ptr<Exchange> exchange) {
   }
 }
 
-StreamHandler* AppCore::OnGrpcStream(ServerStream& stream) {
+net::StreamHandler* AppCore::OnGrpcStream(net::ServerStream& stream) {
   const MethodInfo* info = shared_.methods->Find(stream.path());
   if (info == nullptr || !Dispatcher::MayBypass(*info) || upstreams_.Find(info->upstream) == nullptr) return nullptr;
   Authenticator::Answer answer = authenticator_.Check(stream.headers());
@@ -119,7 +119,7 @@ GrpcProxyOptions AppCore::ProxyOptions() {
     const MethodInfo* info = shared_.methods->Find(path);
     return info != nullptr && Dispatcher::MayBypass(*info) ? upstreams_.Find(info->upstream) : nullptr;
   };
-  options.authenticate = [this](const ServerStream&) -> absl::StatusOr<std::shared_ptr<Identity>> {
+  options.authenticate = [this](const net::ServerStream&) -> absl::StatusOr<std::shared_ptr<Identity>> {
     if (accepted_caller_ == nullptr) {
       shared_.metrics.refused.With({"unauthenticated"}).Increment();
       return accepted_status_;
@@ -131,7 +131,7 @@ GrpcProxyOptions AppCore::ProxyOptions() {
     identity->caller = std::move(accepted_caller_);
     return std::shared_ptr<Identity>(std::move(identity));
   };
-  options.authorize = [this](const ServerStream&, Identity& identity) -> absl::Status {
+  options.authorize = [this](const net::ServerStream&, Identity& identity) -> absl::Status {
     const Caller& caller = *static_cast<CallerIdentity&>(identity).caller;
     if (absl::Status status = CheckScope(caller, accepted_method_->scope); !status.ok()) {
       shared_.metrics.refused.With({"scope"}).Increment();

@@ -3,10 +3,10 @@
 #include <memory>
 #include <utility>
 
+#include "libs/net/exchange.h"
 #include "services/gateway/access/authenticator.h"
 #include "services/gateway/flows/flow_env.h"
 #include "services/gateway/flows/keys.h"
-#include "services/gateway/net/exchange.h"
 #include "services/gateway/service/dispatcher.h"
 #include "services/gateway/service/grpc_door.h"
 #include "services/gateway/service/rest_door.h"
@@ -21,13 +21,13 @@ namespace alcove::gateway {
 // request holds a reference, so that none wakes up in a world that is gone when the server stops.
 class AppCore final : public std::enable_shared_from_this<AppCore> {
  public:
-  AppCore(Loop& loop, SharedState& shared);
+  AppCore(net::Loop& loop, SharedState& shared);
 
   void Start();
   // Ends the connections; calls in flight fail, and their coroutines end with them.
   void Stop();
-  void OnExchange(std::shared_ptr<Exchange> exchange);
-  StreamHandler* OnGrpcStream(ServerStream& stream);
+  void OnExchange(std::shared_ptr<net::Exchange> exchange);
+  net::StreamHandler* OnGrpcStream(net::ServerStream& stream);
 
  private:
   GrpcProxyOptions ProxyOptions();
@@ -35,7 +35,7 @@ class AppCore final : public std::enable_shared_from_this<AppCore> {
   // Ends when the core has stopped.
   static asio::awaitable<void> WatchReadiness(std::weak_ptr<AppCore> weak, asio::any_io_executor executor);
 
-  Loop& loop_;
+  net::Loop& loop_;
   SharedState& shared_;
   UpstreamSet upstreams_;
   GrpcBackends backends_;
@@ -55,14 +55,14 @@ class AppCore final : public std::enable_shared_from_this<AppCore> {
 };
 
 // The application of one loop.
-class App final : public Handler {
+class App final : public net::Handler {
  public:
   // `shared` outlives the app.
-  App(Loop& loop, SharedState& shared) : core_(std::make_shared<AppCore>(loop, shared)) { core_->Start(); }
+  App(net::Loop& loop, SharedState& shared) : core_(std::make_shared<AppCore>(loop, shared)) { core_->Start(); }
   ~App() override { core_->Stop(); }
 
-  void OnExchange(std::shared_ptr<Exchange> exchange) override { core_->OnExchange(std::move(exchange)); }
-  StreamHandler* OnGrpcStream(ServerStream& stream) override { return core_->OnGrpcStream(stream); }
+  void OnExchange(std::shared_ptr<net::Exchange> exchange) override { core_->OnExchange(std::move(exchange)); }
+  net::StreamHandler* OnGrpcStream(net::ServerStream& stream) override { return core_->OnGrpcStream(stream); }
 
  private:
   std::shared_ptr<AppCore> core_;

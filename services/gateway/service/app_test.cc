@@ -20,8 +20,8 @@
 #include "grpc/health/v1/health.pb.h"
 #include "libs/common/fs.h"
 #include "libs/common/status.h"
+#include "libs/net/server.h"
 #include "services/gateway/access/bootstrap.h"
-#include "services/gateway/net/server.h"
 #include "services/gateway/upstream/grpc_client.h"
 
 namespace alcove::gateway {
@@ -98,10 +98,11 @@ class AppTest : public ::testing::Test {
     auto shared = SharedState::Create(Options(), store_.get(), directory_.get(), registry_);
     ASSERT_TRUE(shared.ok()) << shared.status();
     shared_ = *std::move(shared);
-    ServerOptions server;
+    net::ServerOptions server;
     server.port = 0;
     server.threads = 1;
-    auto started = Server::Start(server, [this](Loop& loop) { return std::make_unique<App>(loop, *shared_); });
+    auto started =
+        net::Server::Start(server, [this](net::Loop& loop) { return std::make_unique<App>(loop, *shared_); });
     ASSERT_TRUE(started.ok()) << started.status();
     server_ = *std::move(started);
   }
@@ -125,7 +126,7 @@ class AppTest : public ::testing::Test {
 
   // A unary gRPC call through the gateway, from a loop of its own.
   absl::StatusOr<std::string> Grpc(const std::string& path, const std::string& message, const std::string& key) {
-    Loop loop(0);
+    net::Loop loop(0);
     UpstreamSet set(loop);
     UpstreamOptions options;
     options.name = "gateway";
@@ -160,7 +161,7 @@ class AppTest : public ::testing::Test {
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<KeyDirectory> directory_;
   std::unique_ptr<SharedState> shared_;
-  std::unique_ptr<Server> server_;
+  std::unique_ptr<net::Server> server_;
 };
 
 TEST_F(AppTest, ServesItsPagesWithoutAKey) {

@@ -63,18 +63,20 @@ void KeyRefresher::Run(absl::Duration interval) {
   }
 }
 
-std::vector<Registry::CallbackHandle> AddNetMetrics(const Server& server, Registry& registry) {
+std::vector<Registry::CallbackHandle> AddNetMetrics(const net::Server& server, Registry& registry) {
   std::vector<Registry::CallbackHandle> handles;
-  const auto counter = [&](const char* name, const char* help, uint64_t NetStats::*field) {
+  const auto counter = [&](const char* name, const char* help, uint64_t net::NetStats::*field) {
     handles.push_back(registry.AddCounterCallback(
         name, help, {}, [&server, field] { return static_cast<double>(server.stats().*field); }));
   };
-  counter("alcove_gateway_connections_total", "Connections accepted.", &NetStats::connections_accepted);
-  counter("alcove_gateway_connections_refused_total", "Connections closed at once.", &NetStats::connections_refused);
-  counter("alcove_gateway_protocol_errors_total", "Connections ended by a protocol error.", &NetStats::protocol_errors);
-  counter("alcove_gateway_tls_failures_total", "TLS handshakes that failed.", &NetStats::tls_failures);
-  counter("alcove_gateway_received_bytes_total", "Bytes read from clients.", &NetStats::bytes_in);
-  counter("alcove_gateway_sent_bytes_total", "Bytes written to clients.", &NetStats::bytes_out);
+  counter("alcove_gateway_connections_total", "Connections accepted.", &net::NetStats::connections_accepted);
+  counter("alcove_gateway_connections_refused_total", "Connections closed at once.",
+          &net::NetStats::connections_refused);
+  counter("alcove_gateway_protocol_errors_total", "Connections ended by a protocol error.",
+          &net::NetStats::protocol_errors);
+  counter("alcove_gateway_tls_failures_total", "TLS handshakes that failed.", &net::NetStats::tls_failures);
+  counter("alcove_gateway_received_bytes_total", "Bytes read from clients.", &net::NetStats::bytes_in);
+  counter("alcove_gateway_sent_bytes_total", "Bytes written to clients.", &net::NetStats::bytes_out);
   handles.push_back(
       registry.AddGaugeCallback("alcove_gateway_connections_open", "Connections open now.", {},
                                 [&server] { return static_cast<double>(server.stats().connections_open); }));

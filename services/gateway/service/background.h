@@ -10,9 +10,9 @@
 #include "absl/time/time.h"
 #include "alcove/config/v1/common.pb.h"
 #include "libs/common/metrics.h"
+#include "libs/net/server.h"
 #include "libs/store/store.h"
 #include "services/gateway/access/key_directory.h"
-#include "services/gateway/net/server.h"
 
 namespace alcove::gateway {
 
@@ -38,6 +38,6 @@ class KeyRefresher {
 };
 
 // The counters of the network layer, read when metrics are rendered. The handles must go before the server.
-std::vector<Registry::CallbackHandle> AddNetMetrics(const Server& server, Registry& registry);
+std::vector<Registry::CallbackHandle> AddNetMetrics(const net::Server& server, Registry& registry);
 
 }  // namespace alcove::gateway

@@ -13,7 +13,7 @@
 #include "grpc/health/v1/health.pb.h"
 #include "libs/common/log.h"
 #include "libs/common/status.h"
-#include "services/gateway/net/grpc_wire.h"
+#include "libs/net/grpc_wire.h"
 #include "services/gateway/rest/text_view.h"
 #include "services/gateway/service/reflection.h"
 
@@ -23,34 +23,34 @@ namespace {
 constexpr auto kHealthPoll = std::chrono::milliseconds(500);
 constexpr size_t kMaxReflectionRequest = 64 * 1024;
 
-void Begin(Exchange& exchange) {
+void Begin(net::Exchange& exchange) {
   if (exchange.response_started()) return;
-  HeaderList headers;
+  net::HeaderList headers;
   headers.AddLower("content-type", "application/grpc");
   headers.AddLower("x-request-id", exchange.context().request_id(), true);
   exchange.StartResponse(200, std::move(headers));
 }
 
-asio::awaitable<absl::Status> SendMessage(Exchange& exchange, std::string_view message) {
+asio::awaitable<absl::Status> SendMessage(net::Exchange& exchange, std::string_view message) {
   Begin(exchange);
   std::string frame;
-  frame.reserve(message.size() + kGrpcPrefixBytes);
-  AppendGrpcMessage(message, frame);
+  frame.reserve(message.size() + net::kGrpcPrefixBytes);
+  net::AppendGrpcMessage(message, frame);
   co_return co_await exchange.Write(std::move(frame));
 }
 
 }  // namespace
 
-asio::awaitable<void> GrpcDoor::Serve(std::shared_ptr<Exchange> exchange) {
-  const int64_t began = Loop::NowNs();
+asio::awaitable<void> GrpcDoor::Serve(std::shared_ptr<net::Exchange> exchange) {
+  const int64_t began = net::Loop::NowNs();
   absl::Status status = co_await Answer(*exchange);
   if (exchange->cancelled()) co_return;
   Begin(*exchange);
-  HeaderList trailers;
-  AppendGrpcTrailers(status, trailers);
+  net::HeaderList trailers;
+  net::AppendGrpcTrailers(status, trailers);
   exchange->Finish(std::move(trailers));
 
-  const absl::Duration latency = absl::Nanoseconds(Loop::NowNs() - began);
+  const absl::Duration latency = absl::Nanoseconds(net::Loop::NowNs() - began);
   const MethodInfo* info = shared_.methods->Find(exchange->request().path());
   const std::string_view route = info != nullptr ? std::string_view(info->path) : std::string_view("grpc:other");
   shared_.metrics.requests.With({ToAbsl(route), "GRPC", StatusCodeName(status.code())}).Increment();
@@ -66,7 +66,7 @@ asio::awaitable<void> GrpcDoor::Serve(std::shared_ptr<Exchange> exchange) {
   }
 }
 
-asio::awaitable<absl::Status> GrpcDoor::Answer(Exchange& exchange) {
+asio::awaitable<absl::Status> GrpcDoor::Answer(net::Exchange& exchange) {
   if (exchange.request().method != "POST") co_return absl::InternalError("gRPC calls are POST requests");
   absl::StatusOr<RequestContext> head = ReadRequestHead(exchange, shared_.options.times);
   if (!head.ok()) co_return head.status();
@@ -78,7 +78,7 @@ asio::awaitable<absl::Status> GrpcDoor::Answer(Exchange& exchange) {
   co_return co_await ServeUnary(exchange);
 }
 
-asio::awaitable<absl::Status> GrpcDoor::ServeUnary(Exchange& exchange) {
+asio::awaitable<absl::Status> GrpcDoor::ServeUnary(net::Exchange& exchange) {
   const std::string_view path = exchange.request().path();
   const MethodInfo* info = shared_.methods->Find(path);
   if (info == nullptr || info->internal) {
@@ -97,7 +97,7 @@ asio::awaitable<absl::Status> GrpcDoor::ServeUnary(Exchange& exchange) {
     co_return status;
   }
   if ((*caller)->usage != nullptr) {
-    const GcraDecision decision = (*caller)->usage->Take(Loop::NowNs());
+    const GcraDecision decision = (*caller)->usage->Take(net::Loop::NowNs());
     if (!decision.allowed) {
       shared_.metrics.refused.With({"rate"}).Increment();
       co_return RateLimited(*(*caller)->usage, decision);
@@ -117,10 +117,10 @@ asio::awaitable<absl::Status> GrpcDoor::ServeUnary(Exchange& exchange) {
   co_return co_await SendMessage(exchange, *reply);
 }
 
-asio::awaitable<absl::StatusOr<std::string>> GrpcDoor::ReadMessage(Exchange& exchange) {
+asio::awaitable<absl::StatusOr<std::string>> GrpcDoor::ReadMessage(net::Exchange& exchange) {
   absl::StatusOr<std::string> body = co_await exchange.ReadBody(shared_.options.max_body_bytes);
   if (!body.ok()) co_return body.status();
-  GrpcMessageReader reader(shared_.options.max_body_bytes);
+  net::GrpcMessageReader reader(shared_.options.max_body_bytes);
   reader.Append(*body);
   *body = std::string();
   absl::StatusOr<std::optional<std::string>> message = reader.Next();
@@ -131,8 +131,8 @@ asio::awaitable<absl::StatusOr<std::string>> GrpcDoor::ReadMessage(Exchange& exc
   co_return std::move(**message);
 }
 
-asio::awaitable<absl::Status> GrpcDoor::ServeReflection(Exchange& exchange) {
-  GrpcMessageReader reader(kMaxReflectionRequest);
+asio::awaitable<absl::Status> GrpcDoor::ServeReflection(net::Exchange& exchange) {
+  net::GrpcMessageReader reader(kMaxReflectionRequest);
   for (;;) {
     absl::StatusOr<std::optional<std::string>> chunk = co_await exchange.ReadChunk();
     if (!chunk.ok()) co_return chunk.status();
@@ -165,7 +165,7 @@ int GrpcDoor::HealthOf(const std::string& service) const {
   return HealthCheckResponse::SERVICE_UNKNOWN;
 }
 
-asio::awaitable<absl::Status> GrpcDoor::ServeHealth(Exchange& exchange, bool watch) {
+asio::awaitable<absl::Status> GrpcDoor::ServeHealth(net::Exchange& exchange, bool watch) {
   using grpc::health::v1::HealthCheckResponse;
   absl::StatusOr<std::string> message = co_await ReadMessage(exchange);
   if (!message.ok()) co_return message.status();

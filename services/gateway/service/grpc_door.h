@@ -3,8 +3,8 @@
 #include <memory>
 #include <string>
 
+#include "libs/net/exchange.h"
 #include "services/gateway/access/authenticator.h"
-#include "services/gateway/net/exchange.h"
 #include "services/gateway/service/dispatcher.h"
 #include "services/gateway/service/shared_state.h"
 #include "services/gateway/upstream/upstream_pool.h"
@@ -18,15 +18,15 @@ class GrpcDoor {
   GrpcDoor(SharedState& shared, Authenticator& authenticator, Dispatcher& dispatcher, UpstreamSet& upstreams)
       : shared_(shared), authenticator_(authenticator), dispatcher_(dispatcher), upstreams_(upstreams) {}
 
-  asio::awaitable<void> Serve(std::shared_ptr<Exchange> exchange);
+  asio::awaitable<void> Serve(std::shared_ptr<net::Exchange> exchange);
 
  private:
-  asio::awaitable<absl::Status> Answer(Exchange& exchange);
+  asio::awaitable<absl::Status> Answer(net::Exchange& exchange);
   // One request message in, one reply message out.
-  asio::awaitable<absl::Status> ServeUnary(Exchange& exchange);
-  asio::awaitable<absl::Status> ServeReflection(Exchange& exchange);
-  asio::awaitable<absl::Status> ServeHealth(Exchange& exchange, bool watch);
-  asio::awaitable<absl::StatusOr<std::string>> ReadMessage(Exchange& exchange);
+  asio::awaitable<absl::Status> ServeUnary(net::Exchange& exchange);
+  asio::awaitable<absl::Status> ServeReflection(net::Exchange& exchange);
+  asio::awaitable<absl::Status> ServeHealth(net::Exchange& exchange, bool watch);
+  asio::awaitable<absl::StatusOr<std::string>> ReadMessage(net::Exchange& exchange);
   // Whether a service named in a health request takes calls: 1 serving, 2 not serving, 3 unknown service (the numbers
   // of grpc.health.v1.HealthCheckResponse.ServingStatus).
   int HealthOf(const std::string& service) const;

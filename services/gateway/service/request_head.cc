@@ -14,7 +14,7 @@
 #include "absl/strings/strip.h"
 #include "libs/common/status.h"
 #include "libs/common/text.h"
-#include "services/gateway/net/grpc_wire.h"
+#include "libs/net/grpc_wire.h"
 #include "services/gateway/rest/text_view.h"
 
 namespace alcove::gateway {
@@ -27,9 +27,9 @@ bool GoodRequestId(std::string_view id) {
          std::all_of(id.begin(), id.end(), [](char c) { return c > ' ' && c < 0x7f; });
 }
 
-absl::StatusOr<absl::Duration> ReadTimeout(const HeaderList& headers, const TimeLimits& limits) {
+absl::StatusOr<absl::Duration> ReadTimeout(const net::HeaderList& headers, const TimeLimits& limits) {
   if (const std::string_view text = headers.Get("grpc-timeout"); text.data() != nullptr) {
-    const std::optional<absl::Duration> timeout = ParseGrpcTimeout(text);
+    const std::optional<absl::Duration> timeout = net::ParseGrpcTimeout(text);
     if (!timeout)
       return absl::InvalidArgumentError("grpc-timeout: expected up to 8 digits and one of H, M, S, m, u, n");
     return std::min(*timeout, limits.longest);
@@ -57,8 +57,8 @@ RequestContext::Identity IdentityOf(const RequestContext& ctx) {
 
 }  // namespace
 
-absl::StatusOr<RequestContext> ReadRequestHead(const Exchange& exchange, const TimeLimits& limits) {
-  const HeaderList& headers = exchange.request().headers;
+absl::StatusOr<RequestContext> ReadRequestHead(const net::Exchange& exchange, const TimeLimits& limits) {
+  const net::HeaderList& headers = exchange.request().headers;
   RequestContext ctx = exchange.context();
   if (const std::string_view id = headers.Get("x-request-id"); GoodRequestId(id)) {
     RequestContext::Identity identity = IdentityOf(ctx);

@@ -6,7 +6,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "libs/common/request_context.h"
-#include "services/gateway/net/exchange.h"
+#include "libs/net/exchange.h"
 
 namespace alcove::gateway {
 
@@ -19,7 +19,7 @@ struct TimeLimits {
 // The context of an exchange with the client's request id (x-request-id: up to 128 printable characters without spaces;
 // anything else is replaced) and its deadline from x-request-timeout ("1.5s", "500ms", or seconds as a bare number) or
 // grpc-timeout. INVALID_ARGUMENT for a malformed timeout.
-absl::StatusOr<RequestContext> ReadRequestHead(const Exchange& exchange, const TimeLimits& limits);
+absl::StatusOr<RequestContext> ReadRequestHead(const net::Exchange& exchange, const TimeLimits& limits);
 
 // The context once the caller is known.
 RequestContext WithCaller(const RequestContext& ctx, const std::string& tenant, const std::string& key_id);

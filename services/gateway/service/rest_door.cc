@@ -50,19 +50,19 @@ bool Compressible(std::string_view content_type) {
 
 }  // namespace
 
-asio::awaitable<void> RestDoor::Serve(std::shared_ptr<Exchange> exchange) {
-  const int64_t began = Loop::NowNs();
+asio::awaitable<void> RestDoor::Serve(std::shared_ptr<net::Exchange> exchange) {
+  const int64_t began = net::Loop::NowNs();
   Answer answer;
   co_await Fill(*exchange, answer);
   const std::string_view route = answer.route;
   const int status = exchange->cancelled() ? 499 : answer.status;
   const size_t bytes = answer.sent ? exchange->response_bytes() : answer.body.size();
   if (!answer.sent) Send(*exchange, std::move(answer));
-  Record(*exchange, route, status, bytes, absl::Nanoseconds(Loop::NowNs() - began));
+  Record(*exchange, route, status, bytes, absl::Nanoseconds(net::Loop::NowNs() - began));
 }
 
-asio::awaitable<void> RestDoor::Fill(Exchange& exchange, Answer& answer) {
-  const HttpRequest& request = exchange.request();
+asio::awaitable<void> RestDoor::Fill(net::Exchange& exchange, Answer& answer) {
+  const net::HttpRequest& request = exchange.request();
   if (Preflight(request, answer)) co_return;
   RouteMatch match;
   const Route* route = FindRoute(exchange, match, answer);
@@ -91,8 +91,8 @@ asio::awaitable<void> RestDoor::Fill(Exchange& exchange, Answer& answer) {
   if (!answer.sent) AddCors(request, answer);
 }
 
-const Route* RestDoor::FindRoute(const Exchange& exchange, RouteMatch& match, Answer& answer) {
-  const HttpRequest& request = exchange.request();
+const Route* RestDoor::FindRoute(const net::Exchange& exchange, RouteMatch& match, Answer& answer) {
+  const net::HttpRequest& request = exchange.request();
   const std::string& request_id = exchange.context().request_id();
   const std::string_view path = request.path() == "/" ? std::string_view("/console") : request.path();
   const std::string_view method = request.method == "HEAD" ? std::string_view("GET") : request.method;
@@ -124,7 +124,7 @@ const Route* RestDoor::FindRoute(const Exchange& exchange, RouteMatch& match, An
   return nullptr;
 }
 
-asio::awaitable<absl::Status> RestDoor::Admit(Exchange& exchange, const Route& route, RequestContext& ctx,
+asio::awaitable<absl::Status> RestDoor::Admit(net::Exchange& exchange, const Route& route, RequestContext& ctx,
                                               Answer& answer) {
   if (route.scope == AccessScope::kPublic) co_return absl::OkStatus();
   absl::StatusOr<std::shared_ptr<const Caller>> caller =
@@ -142,7 +142,7 @@ asio::awaitable<absl::Status> RestDoor::Admit(Exchange& exchange, const Route& r
     co_return status;
   }
   if ((*caller)->usage != nullptr) {
-    const GcraDecision decision = (*caller)->usage->Take(Loop::NowNs());
+    const GcraDecision decision = (*caller)->usage->Take(net::Loop::NowNs());
     AddRateLimitHeaders(*(*caller)->usage, decision, answer.headers);
     if (!decision.allowed) {
       shared_.metrics.refused.With({"rate"}).Increment();
@@ -152,7 +152,7 @@ asio::awaitable<absl::Status> RestDoor::Admit(Exchange& exchange, const Route& r
   co_return absl::OkStatus();
 }
 
-asio::awaitable<absl::Status> RestDoor::Run(Exchange& exchange, const Route& route, const RouteMatch& match,
+asio::awaitable<absl::Status> RestDoor::Run(net::Exchange& exchange, const Route& route, const RouteMatch& match,
                                             const RequestContext& ctx, Answer& answer) {
   absl::StatusOr<std::string> json;
   switch (route.target) {
@@ -178,11 +178,11 @@ asio::awaitable<absl::Status> RestDoor::Run(Exchange& exchange, const Route& rou
   co_return absl::OkStatus();
 }
 
-asio::awaitable<absl::Status> RestDoor::RunMethod(Exchange& exchange, const Route& route, const RouteMatch& match,
+asio::awaitable<absl::Status> RestDoor::RunMethod(net::Exchange& exchange, const Route& route, const RouteMatch& match,
                                                   const RequestContext& ctx, Answer& answer) {
   const MethodInfo& info = *route.method;
   if (info.planned) co_return NotBuilt(info.method->full_name());
-  const HeaderList& headers = exchange.request().headers;
+  const net::HeaderList& headers = exchange.request().headers;
   std::string body;
   // Bytes in, bytes out, for methods made of bytes.
   const bool binary_in = route.binding->whole_body && OctetField(*info.request->GetDescriptor()) != nullptr &&
@@ -230,9 +230,9 @@ asio::awaitable<absl::Status> RestDoor::RunMethod(Exchange& exchange, const Rout
 // GCC 12 takes the frames of Asio's coroutines for mismatched when it inlines their allocation and not their release.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmismatched-new-delete"
-asio::awaitable<absl::Status> RestDoor::RunStream(Exchange& exchange, const Route& route, const RequestContext& ctx,
-                                                  const google::protobuf::Message& request, bool binary,
-                                                  Answer& answer) {
+asio::awaitable<absl::Status> RestDoor::RunStream(net::Exchange& exchange, const Route& route,
+                                                  const RequestContext& ctx, const google::protobuf::Message& request,
+                                                  bool binary, Answer& answer) {
   const MethodInfo& info = *route.method;
   if (info.upstream.empty()) co_return NotBuilt(info.method->full_name());
   GrpcClient client(upstreams_);
@@ -261,7 +261,7 @@ asio::awaitable<absl::Status> RestDoor::RunStream(Exchange& exchange, const Rout
       answer.sent = true;
       answer.content_type = std::string(binary ? kBinary : kJsonLines);
       AddCors(exchange.request(), answer);
-      HeaderList headers = answer.headers;
+      net::HeaderList headers = answer.headers;
       AddCommonHeaders(exchange, answer, headers);
       exchange.StartResponse(200, std::move(headers));
     }
@@ -283,7 +283,7 @@ asio::awaitable<absl::Status> RestDoor::RunStream(Exchange& exchange, const Rout
 }
 #pragma GCC diagnostic pop
 
-void RestDoor::AddCommonHeaders(const Exchange& exchange, const Answer& answer, HeaderList& headers) const {
+void RestDoor::AddCommonHeaders(const net::Exchange& exchange, const Answer& answer, net::HeaderList& headers) const {
   if (answer.status != 204) headers.Set("content-type", answer.content_type);
   headers.Set("x-request-id", exchange.context().request_id());
   headers.Set("traceparent", FormatTraceparent(exchange.context().trace()));
@@ -345,7 +345,7 @@ void RestDoor::WriteError(const absl::Status& status, bool openai, std::string_v
   }
 }
 
-bool RestDoor::Preflight(const HttpRequest& request, Answer& answer) const {
+bool RestDoor::Preflight(const net::HttpRequest& request, Answer& answer) const {
   if (request.method != "OPTIONS" || shared_.options.cors_origins.empty()) return false;
   if (!request.headers.Has("origin") || !request.headers.Has("access-control-request-method")) return false;
   answer.status = 204;
@@ -358,7 +358,7 @@ bool RestDoor::Preflight(const HttpRequest& request, Answer& answer) const {
   return true;
 }
 
-void RestDoor::AddCors(const HttpRequest& request, Answer& answer) const {
+void RestDoor::AddCors(const net::HttpRequest& request, Answer& answer) const {
   const std::vector<std::string>& origins = shared_.options.cors_origins;
   if (origins.empty()) return;
   answer.headers.Add("vary", "origin");
@@ -371,9 +371,9 @@ void RestDoor::AddCors(const HttpRequest& request, Answer& answer) const {
                      "x-request-id, retry-after, x-ratelimit-limit-requests, x-ratelimit-remaining-requests");
 }
 
-void RestDoor::Send(Exchange& exchange, Answer answer) {
+void RestDoor::Send(net::Exchange& exchange, Answer answer) {
   if (exchange.cancelled()) return;
-  HttpResponse response;
+  net::HttpResponse response;
   response.status = answer.status;
   response.headers = std::move(answer.headers);
   AddCommonHeaders(exchange, answer, response.headers);
@@ -391,9 +391,9 @@ void RestDoor::Send(Exchange& exchange, Answer answer) {
   exchange.Respond(std::move(response));
 }
 
-void RestDoor::Record(const Exchange& exchange, std::string_view route, int status, size_t bytes,
+void RestDoor::Record(const net::Exchange& exchange, std::string_view route, int status, size_t bytes,
                       absl::Duration latency) {
-  const HttpRequest& request = exchange.request();
+  const net::HttpRequest& request = exchange.request();
   // Methods are the client's to choose; only known ones may become a label.
   static constexpr std::string_view kMethods[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"};
   const bool known = std::find(std::begin(kMethods), std::end(kMethods), request.method) != std::end(kMethods);

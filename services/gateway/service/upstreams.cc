@@ -26,7 +26,7 @@ asio::awaitable<absl::StatusOr<std::string>> GrpcBackends::Call(RequestContext c
                                    std::move(options));
 }
 
-EndpointProbe::EndpointProbe(Loop& loop, std::vector<KnownProcess> processes) : pools_(loop), client_(pools_) {
+EndpointProbe::EndpointProbe(net::Loop& loop, std::vector<KnownProcess> processes) : pools_(loop), client_(pools_) {
   for (const KnownProcess& process : processes) {
     UpstreamOptions options;
     options.name = ProbeName(process);

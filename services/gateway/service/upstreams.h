@@ -28,7 +28,7 @@ class GrpcBackends final : public Backends {
 // that the answer is about the process and not about what the balancer thinks of it.
 class EndpointProbe final : public ProcessProbe {
  public:
-  EndpointProbe(Loop& loop, std::vector<KnownProcess> processes);
+  EndpointProbe(net::Loop& loop, std::vector<KnownProcess> processes);
   void Stop();
 
   asio::awaitable<absl::StatusOr<std::string>> Ask(RequestContext ctx, KnownProcess process, std::string method,

@@ -3,7 +3,7 @@
 #include <nghttp2/nghttp2.h>
 
 #include "absl/strings/str_cat.h"
-#include "services/gateway/net/views.h"
+#include "libs/net/views.h"
 
 namespace alcove::gateway {
 namespace {
@@ -17,7 +17,8 @@ void AppendHex(uint64_t value, std::string& out) {
 
 }  // namespace
 
-void StartGrpcHead(std::string_view path, std::string_view authority, std::string_view content_type, HeaderList& head) {
+void StartGrpcHead(std::string_view path, std::string_view authority, std::string_view content_type,
+                   net::HeaderList& head) {
   head.AddLower(":method", "POST");
   head.AddLower(":scheme", "http");
   head.AddLower(":path", path);
@@ -69,9 +70,9 @@ bool LooksLikeTraceparent(std::string_view v) {
   return !trace_zero && !span_zero;
 }
 
-void AppendRandomId(Loop& loop, std::string& out) { AppendHex(loop.Random(), out); }
+void AppendRandomId(net::Loop& loop, std::string& out) { AppendHex(loop.Random(), out); }
 
-void AppendNewTraceparent(Loop& loop, std::string& out) {
+void AppendNewTraceparent(net::Loop& loop, std::string& out) {
   out.append("00-");
   AppendHex(loop.Random() | 1, out);
   AppendHex(loop.Random(), out);
@@ -81,10 +82,10 @@ void AppendNewTraceparent(Loop& loop, std::string& out) {
 }
 
 absl::Status StatusFromClose(const UpstreamHandler::Close& close, std::string_view service, std::string_view endpoint) {
-  const std::string who = absl::StrCat(AbslView(service), " at ", AbslView(endpoint));
+  const std::string who = absl::StrCat(net::AbslView(service), " at ", net::AbslView(endpoint));
   if (close.connection_lost) {
     return absl::UnavailableError(
-        absl::StrCat(who, close.unprocessed ? " could not be reached: " : " went away: ", AbslView(close.reason)));
+        absl::StrCat(who, close.unprocessed ? " could not be reached: " : " went away: ", net::AbslView(close.reason)));
   }
   const absl::string_view code = nghttp2_http2_strerror(close.error_code);
   // The mapping of the gRPC over HTTP/2 specification, "Errors".

@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "libs/common/net_address.h"
-#include "services/gateway/net/views.h"
+#include "libs/net/views.h"
 #include "services/gateway/upstream/health_probe.h"
 
 namespace alcove::gateway {
@@ -33,7 +33,7 @@ void Endpoint::Start() {
   EnsureClient();
   if (pool_.options().active_health) {
     probe_ = std::make_unique<HealthProbe>(*this);
-    loop_.timers().Arm(check_timer_, Loop::NowNs() + absl::ToInt64Nanoseconds(pool_.options().health.interval));
+    loop_.timers().Arm(check_timer_, net::Loop::NowNs() + absl::ToInt64Nanoseconds(pool_.options().health.interval));
   }
 }
 
@@ -48,8 +48,8 @@ void Endpoint::Stop() {
     client_ = nullptr;
     connection_.reset();
   }
-  for (const std::weak_ptr<Connection>& weak : std::exchange(draining_, {})) {
-    if (const std::shared_ptr<Connection> connection = weak.lock()) {
+  for (const std::weak_ptr<net::Connection>& weak : std::exchange(draining_, {})) {
+    if (const std::shared_ptr<net::Connection> connection = weak.lock()) {
       auto& client = static_cast<Http2Client&>(connection->protocol());
       client.DetachOwner();
       client.Abandon(why);
@@ -76,9 +76,9 @@ void Endpoint::EnsureClient() {
   if (client_ != nullptr) return;
   auto client = std::make_unique<Http2Client>(loop_, this, pool_.options());
   client_ = client.get();
-  Connection::Options options;
+  net::Connection::Options options;
   options.read_buffer = kUpstreamReadBuffer;
-  connection_ = std::make_shared<Connection>(loop_, tcp::socket(loop_.io()), std::move(client), options);
+  connection_ = std::make_shared<net::Connection>(loop_, tcp::socket(loop_.io()), std::move(client), options);
   Resolve();
 }
 
@@ -131,7 +131,7 @@ void Endpoint::OnClientConnected(Http2Client* client) {
 
 void Endpoint::OnClientDraining(Http2Client* client) {
   if (client != client_) return;
-  std::erase_if(draining_, [](const std::weak_ptr<Connection>& weak) { return weak.expired(); });
+  std::erase_if(draining_, [](const std::weak_ptr<net::Connection>& weak) { return weak.expired(); });
   draining_.push_back(connection_);
   client_ = nullptr;
   connection_.reset();
@@ -141,10 +141,10 @@ void Endpoint::OnClientGone(Http2Client* client, const absl::Status& why) {
   if (client != client_) return;
   client_ = nullptr;
   connection_.reset();
-  last_error_ = std::string(StdView(why.message()));
+  last_error_ = std::string(net::StdView(why.message()));
   if (!started_) return;
   if (std::exchange(reached_by_sibling_, false)) {  // the attempt was begun before the backend was there
-    retry_at_ns_ = Loop::NowNs();
+    retry_at_ns_ = net::Loop::NowNs();
     loop_.timers().Arm(reconnect_timer_, retry_at_ns_);
     return;
   }
@@ -155,13 +155,13 @@ void Endpoint::OnClientGone(Http2Client* client, const absl::Status& why) {
   ++connect_failures_;
   // Jitter spreads the gateways of a cluster over the second half of the wait.
   const double fraction = 0.5 + 0.5 * static_cast<double>(loop_.Random() >> 11) * 0x1p-53;
-  retry_at_ns_ = Loop::NowNs() + absl::ToInt64Nanoseconds(wait * fraction);
+  retry_at_ns_ = net::Loop::NowNs() + absl::ToInt64Nanoseconds(wait * fraction);
   loop_.timers().Arm(reconnect_timer_, retry_at_ns_);
 }
 
 void Endpoint::OnReachable(bool passed) {
   if (!started_) return;
-  if (passed) health_.OnCheck(true, Loop::NowNs());
+  if (passed) health_.OnCheck(true, net::Loop::NowNs());
   if (connected()) return;
   connect_failures_ = 0;
   retry_at_ns_ = 0;
@@ -179,9 +179,9 @@ void Endpoint::OnReconnectTimer() {
 void Endpoint::OnCheckTimer() {
   if (!started_ || probe_ == nullptr) return;
   const absl::Duration interval = pool_.options().health.interval;
-  loop_.timers().Arm(check_timer_, Loop::NowNs() + absl::ToInt64Nanoseconds(interval));
+  loop_.timers().Arm(check_timer_, net::Loop::NowNs() + absl::ToInt64Nanoseconds(interval));
   if (probe_->running()) return;
-  if (client_ == nullptr && Loop::NowNs() < retry_at_ns_) {
+  if (client_ == nullptr && net::Loop::NowNs() < retry_at_ns_) {
     OnCheckDone(false, last_error_);
   } else {
     probe_->Begin();
@@ -190,7 +190,7 @@ void Endpoint::OnCheckTimer() {
 
 void Endpoint::OnCheckDone(bool passed, std::string_view why) {
   const bool was_healthy = health_.active_healthy();
-  health_.OnCheck(passed, Loop::NowNs());
+  health_.OnCheck(passed, net::Loop::NowNs());
   if (!passed) last_error_ = std::string(why);
   if (passed && !was_healthy) pool_.TellSiblings(address_, true);
 }

@@ -8,7 +8,7 @@
 
 #include <boost/asio/ip/tcp.hpp>
 
-#include "services/gateway/net/loop.h"
+#include "libs/net/loop.h"
 #include "services/gateway/policy/balancer.h"
 #include "services/gateway/policy/circuit_breaker.h"
 #include "services/gateway/policy/concurrency_limit.h"
@@ -74,13 +74,13 @@ class Endpoint final : public Http2Client::Owner {
   void OnCheckDone(bool passed, std::string_view why);
 
   UpstreamPool& pool_;
-  Loop& loop_;
+  net::Loop& loop_;
   const std::string address_;
   // Outlived by nothing: handlers in flight test it before they touch this object.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
-  std::shared_ptr<Connection> connection_;
+  std::shared_ptr<net::Connection> connection_;
   Http2Client* client_ = nullptr;  // the protocol of connection_
-  std::vector<std::weak_ptr<Connection>> draining_;
+  std::vector<std::weak_ptr<net::Connection>> draining_;
   asio::ip::tcp::resolver resolver_;
 
   EndpointHealth health_;
@@ -96,8 +96,8 @@ class Endpoint final : public Http2Client::Owner {
   std::string last_error_;
   bool started_ = false;
   bool retired_ = false;
-  MemberTimer<Endpoint, &Endpoint::OnReconnectTimer> reconnect_timer_{this};
-  MemberTimer<Endpoint, &Endpoint::OnCheckTimer> check_timer_{this};
+  net::MemberTimer<Endpoint, &Endpoint::OnReconnectTimer> reconnect_timer_{this};
+  net::MemberTimer<Endpoint, &Endpoint::OnCheckTimer> check_timer_{this};
 };
 
 }  // namespace alcove::gateway

@@ -8,9 +8,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "libs/common/trace.h"
-#include "services/gateway/net/grpc_wire.h"
-#include "services/gateway/net/views.h"
-#include "services/gateway/net/waiter.h"
+#include "libs/net/grpc_wire.h"
+#include "libs/net/views.h"
+#include "libs/net/waiter.h"
 #include "services/gateway/upstream/call_metadata.h"
 #include "services/gateway/upstream/endpoint.h"
 
@@ -50,19 +50,20 @@ class Call final : public GrpcCall, public UpstreamHandler {
     last_endpoint_ = endpoint_;
     began_ns_ = loop_.now_ns();
     stream_ = endpoint_->NewStream(this);
-    HeaderList& head = stream_->head();
+    net::HeaderList& head = stream_->head();
     StartGrpcHead(method_, pool_.options().name, "application/grpc", head);
-    for (const HeaderList::Field field : options_.metadata) head.AddLower(field.name, field.value, field.sensitive);
+    for (const net::HeaderList::Field field : options_.metadata)
+      head.AddLower(field.name, field.value, field.sensitive);
     if (!context_.tenant().empty()) head.AddLower("x-alcove-tenant", context_.tenant());
-    head.AddLower("x-alcove-criticality", StdView(CriticalityName(context_.criticality())));
+    head.AddLower("x-alcove-criticality", net::StdView(CriticalityName(context_.criticality())));
     head.AddLower("x-alcove-request-id", context_.request_id(), true);
     if (context_.trace().valid()) {
       head.AddLower("traceparent", FormatTraceparent(context_.trace()), true);
       if (!context_.trace().state.empty()) head.AddLower("tracestate", context_.trace().state);
     }
     if (timeout != absl::InfiniteDuration()) {
-      head.AddLower("grpc-timeout", FormatGrpcTimeout(timeout), true);
-      loop_.timers().Arm(deadline_timer_, Loop::NowNs() + absl::ToInt64Nanoseconds(timeout));
+      head.AddLower("grpc-timeout", net::FormatGrpcTimeout(timeout), true);
+      loop_.timers().Arm(deadline_timer_, net::Loop::NowNs() + absl::ToInt64Nanoseconds(timeout));
     }
     if (previous_attempts > 0) head.AddLower("grpc-previous-rpc-attempts", std::to_string(previous_attempts));
     stream_->Submit();
@@ -80,7 +81,7 @@ class Call final : public GrpcCall, public UpstreamHandler {
   // Queues one message without waiting for room.
   void Send(std::string_view message) {
     std::string frame;
-    AppendGrpcMessage(message, frame);
+    net::AppendGrpcMessage(message, frame);
     if (stream_ != nullptr) stream_->SendData(frame);
   }
 
@@ -113,18 +114,18 @@ class Call final : public GrpcCall, public UpstreamHandler {
   }
 
   void Cancel() override { Finish(absl::CancelledError("the call was cancelled"), CallResult::kAbandoned); }
-  const HeaderList& headers() const override { return headers_; }
-  const HeaderList& trailers() const override { return trailers_; }
+  const net::HeaderList& headers() const override { return headers_; }
+  const net::HeaderList& trailers() const override { return trailers_; }
 
   // For the decision to try again.
   const AttemptOutcome& outcome() const { return outcome_; }
   const Endpoint* last_endpoint() const { return last_endpoint_; }
 
  private:
-  void OnUpstreamHeaders(int http_status, HeaderList& headers, bool end) override {
+  void OnUpstreamHeaders(int http_status, net::HeaderList& headers, bool end) override {
     if (end || http_status != 200) {
       trailers_ = headers;
-      SetStatus(StatusFromGrpcTrailers(headers, http_status));
+      SetStatus(net::StatusFromGrpcTrailers(headers, http_status));
       if (!end) Finish(status_, CallResult::kSuccess);
       return;
     }
@@ -151,9 +152,9 @@ class Call final : public GrpcCall, public UpstreamHandler {
       held_ += bytes.size();
     }
   }
-  void OnUpstreamTrailers(HeaderList& trailers) override {
+  void OnUpstreamTrailers(net::HeaderList& trailers) override {
     trailers_ = trailers;
-    SetStatus(StatusFromGrpcTrailers(trailers, 200));
+    SetStatus(net::StatusFromGrpcTrailers(trailers, 200));
   }
   void OnUpstreamDrained() override { writable_.Notify(); }
   void OnUpstreamClose(const Close& close) override {
@@ -197,7 +198,7 @@ class Call final : public GrpcCall, public UpstreamHandler {
   }
 
   UpstreamPool& pool_;
-  Loop& loop_;
+  net::Loop& loop_;
   const RequestContext context_;
   const std::string method_;
   const CallOptions options_;
@@ -207,12 +208,12 @@ class Call final : public GrpcCall, public UpstreamHandler {
   Endpoint* endpoint_ = nullptr;
   const Endpoint* last_endpoint_ = nullptr;
   int64_t began_ns_ = 0;
-  GrpcMessageReader reader_;
+  net::GrpcMessageReader reader_;
   std::deque<std::string> messages_;
   size_t queued_bytes_ = 0;
   size_t held_ = 0;
-  HeaderList headers_;
-  HeaderList trailers_;
+  net::HeaderList headers_;
+  net::HeaderList trailers_;
   std::string pushback_;
   AttemptOutcome outcome_;
   CallResult result_ = CallResult::kAbandoned;
@@ -220,13 +221,13 @@ class Call final : public GrpcCall, public UpstreamHandler {
   absl::Status status_;  // as the backend gave it
   bool ended_ = false;
   absl::Status final_;  // as the caller sees it
-  Waiter readable_;
-  Waiter writable_;
-  MemberTimer<Call, &Call::OnDeadline> deadline_timer_{this};
+  net::Waiter readable_;
+  net::Waiter writable_;
+  net::MemberTimer<Call, &Call::OnDeadline> deadline_timer_{this};
 };
 
 absl::Status UnknownService(std::string_view service) {
-  return absl::NotFoundError(absl::StrCat("no upstream is named \"", AbslView(service), "\""));
+  return absl::NotFoundError(absl::StrCat("no upstream is named \"", net::AbslView(service), "\""));
 }
 
 }  // namespace
@@ -236,7 +237,7 @@ asio::awaitable<absl::StatusOr<std::string>> GrpcClient::Unary(RequestContext co
                                                                CallOptions options) {
   UpstreamPool* pool = upstreams_.Find(service);
   if (pool == nullptr) co_return UnknownService(service);
-  Loop& loop = pool->loop();
+  net::Loop& loop = pool->loop();
   pool->retry_budget().OnRequest(loop.now_ns());
   const Endpoint* exclude = nullptr;
   for (uint32_t attempt = 1;; ++attempt) {

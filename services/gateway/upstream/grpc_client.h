@@ -12,7 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "libs/common/request_context.h"
-#include "services/gateway/net/header_list.h"
+#include "libs/net/header_list.h"
 #include "services/gateway/upstream/upstream_pool.h"
 
 namespace alcove::gateway {
@@ -23,7 +23,7 @@ struct CallOptions {
   bool idempotent = false;                            // may be repeated after UNAVAILABLE, within the retry budget
   absl::Duration timeout = absl::InfiniteDuration();  // the sooner of this and the context's deadline applies
   std::string affinity_key;                           // for hashing balancers
-  HeaderList metadata;                                // sent as it is, beside what the context gives
+  net::HeaderList metadata;                           // sent as it is, beside what the context gives
 };
 
 // A gRPC call in progress. Obtained from GrpcClient::Open; destroying it before its end cancels it (RST_STREAM).
@@ -39,8 +39,8 @@ class GrpcCall {
   virtual asio::awaitable<absl::StatusOr<std::optional<std::string>>> Read() = 0;
   virtual void Cancel() = 0;
   // Response metadata; empty before the first message.
-  virtual const HeaderList& headers() const = 0;
-  virtual const HeaderList& trailers() const = 0;
+  virtual const net::HeaderList& headers() const = 0;
+  virtual const net::HeaderList& trailers() const = 0;
 };
 
 // gRPC calls from coroutines on one loop. Every call carries what the context knows: `x-alcove-tenant`,

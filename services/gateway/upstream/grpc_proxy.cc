@@ -5,8 +5,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "libs/common/status.h"
-#include "services/gateway/net/grpc_wire.h"
-#include "services/gateway/net/views.h"
+#include "libs/net/grpc_wire.h"
+#include "libs/net/views.h"
 #include "services/gateway/upstream/call_metadata.h"
 #include "services/gateway/upstream/endpoint.h"
 
@@ -14,7 +14,7 @@ namespace alcove::gateway {
 namespace {
 
 constexpr size_t kMaxFreeStreams = 4096;
-constexpr size_t kHighWater = StreamHandler::kStreamHighWater;
+constexpr size_t kHighWater = net::StreamHandler::kStreamHighWater;
 
 // What is remembered of one path: where it goes and what is counted of it.
 struct Method {
@@ -31,7 +31,7 @@ struct Method {
 struct GrpcProxy::Impl {
   class Stream;
 
-  Impl(Loop& loop, GrpcProxyOptions options)
+  Impl(net::Loop& loop, GrpcProxyOptions options)
       : loop(loop),
         options(std::move(options)),
         requests(this->options.registry->AddCounterFamily("alcove_gateway_grpc_requests_total",
@@ -45,10 +45,10 @@ struct GrpcProxy::Impl {
   Method* FindMethod(std::string_view path);
   void Count(Method& method, absl::StatusCode code, int64_t latency_ns);
 
-  Loop& loop;
+  net::Loop& loop;
   const GrpcProxyOptions options;
   const int64_t default_timeout_ns = absl::ToInt64Nanoseconds(options.default_timeout);
-  const std::string default_timeout_text = FormatGrpcTimeout(options.default_timeout);
+  const std::string default_timeout_text = net::FormatGrpcTimeout(options.default_timeout);
   CounterFamily& requests;
   HistogramFamily& seconds;
   Gauge& in_flight;
@@ -61,20 +61,20 @@ struct GrpcProxy::Impl {
 };
 
 // One call on its way through: the client's stream on one side, an attempt at a backend on the other.
-class GrpcProxy::Impl::Stream final : public StreamHandler, public UpstreamHandler {
+class GrpcProxy::Impl::Stream final : public net::StreamHandler, public UpstreamHandler {
  public:
   explicit Stream(Impl& impl) : impl_(impl) {}
 
-  void Begin(ServerStream& client, Method& method);
+  void Begin(net::ServerStream& client, Method& method);
 
   void OnData(std::string_view bytes) override;
   void OnEnd() override;
   void OnDrained() override;
   void OnClose(uint32_t error_code) override;
 
-  void OnUpstreamHeaders(int http_status, HeaderList& headers, bool end) override;
+  void OnUpstreamHeaders(int http_status, net::HeaderList& headers, bool end) override;
   void OnUpstreamData(std::string_view bytes) override;
-  void OnUpstreamTrailers(HeaderList& trailers) override;
+  void OnUpstreamTrailers(net::HeaderList& trailers) override;
   void OnUpstreamDrained() override;
   void OnUpstreamClose(const Close& close) override;
 
@@ -87,13 +87,13 @@ class GrpcProxy::Impl::Stream final : public StreamHandler, public UpstreamHandl
   void EndAttempt(CallResult result);
   void Conclude(absl::StatusCode code, std::string_view message);
   // `list` without what a client must not see: itself when there is nothing to remove.
-  const HeaderList& Forwardable(const HeaderList& list);
+  const net::HeaderList& Forwardable(const net::HeaderList& list);
   void Recycle();
   void OnDeadline();
   void OnBackoff();
 
   Impl& impl_;
-  ServerStream* client_ = nullptr;
+  net::ServerStream* client_ = nullptr;
   Method* method_ = nullptr;
   std::shared_ptr<Identity> identity_;
   bool holds_concurrency_ = false;
@@ -110,7 +110,7 @@ class GrpcProxy::Impl::Stream final : public StreamHandler, public UpstreamHandl
   int64_t deadline_ns_ = 0;  // 0: none
   std::string request_id_;
   std::string traceparent_;
-  HeaderList reply_;  // reused for response heads and trailers
+  net::HeaderList reply_;  // reused for response heads and trailers
   bool client_ended_ = false;
   bool head_sent_ = false;
   bool concluded_ = false;
@@ -120,12 +120,12 @@ class GrpcProxy::Impl::Stream final : public StreamHandler, public UpstreamHandl
   uint64_t bytes_out_ = 0;
   absl::StatusCode code_ = absl::StatusCode::kOk;
   std::string message_;
-  MemberTimer<Stream, &Stream::OnDeadline> deadline_timer_{this};
-  MemberTimer<Stream, &Stream::OnBackoff> backoff_timer_{this};
+  net::MemberTimer<Stream, &Stream::OnDeadline> deadline_timer_{this};
+  net::MemberTimer<Stream, &Stream::OnBackoff> backoff_timer_{this};
 };
 
 Method* GrpcProxy::Impl::FindMethod(std::string_view path) {
-  const auto found = methods.find(AbslView(path));
+  const auto found = methods.find(net::AbslView(path));
   if (found != methods.end()) return found->second.get();
   const size_t slash = path.rfind('/');
   const bool well_formed = path.size() > 2 && path[0] == '/' && slash != 0 && slash != std::string_view::npos;
@@ -156,7 +156,7 @@ void GrpcProxy::Impl::Count(Method& method, absl::StatusCode code, int64_t laten
 absl::Status GrpcProxy::Impl::Stream::Admit() {
   if (client_->method() != "POST") return absl::InvalidArgumentError("a gRPC call must be a POST request");
   if (method_->pool == nullptr) {
-    return absl::UnimplementedError(absl::StrCat("unknown method ", AbslView(client_->path())));
+    return absl::UnimplementedError(absl::StrCat("unknown method ", net::AbslView(client_->path())));
   }
   if (impl_.options.authenticate) {
     absl::StatusOr<std::shared_ptr<Identity>> identity = impl_.options.authenticate(*client_);
@@ -183,7 +183,7 @@ absl::Status GrpcProxy::Impl::Stream::Admit() {
   return absl::OkStatus();
 }
 
-void GrpcProxy::Impl::Stream::Begin(ServerStream& client, Method& method) {
+void GrpcProxy::Impl::Stream::Begin(net::ServerStream& client, Method& method) {
   client_ = &client;
   method_ = &method;
   began_ns_ = impl_.loop.now_ns();
@@ -194,7 +194,7 @@ void GrpcProxy::Impl::Stream::Begin(ServerStream& client, Method& method) {
   const std::string_view timeout_text = client.headers().Get("grpc-timeout");
   absl::Status status;
   if (timeout_text.data() != nullptr) {
-    if (const std::optional<absl::Duration> asked = ParseGrpcTimeout(timeout_text)) {
+    if (const std::optional<absl::Duration> asked = net::ParseGrpcTimeout(timeout_text)) {
       timeout = std::min(*asked, impl_.options.max_timeout);
     } else {
       status =
@@ -231,10 +231,10 @@ void GrpcProxy::Impl::Stream::Attempt() {
   endpoint_ = *endpoint;
   attempt_began_ns_ = impl_.loop.now_ns();
   upstream_ = endpoint_->NewStream(this);
-  HeaderList& head = upstream_->head();
+  net::HeaderList& head = upstream_->head();
   std::string_view content_type = client_->headers().Get("content-type");
   StartGrpcHead(client_->path(), method_->pool->options().name, content_type, head);
-  for (const HeaderList::Field field : client_->headers()) {
+  for (const net::HeaderList::Field field : client_->headers()) {
     if (ForwardableRequestField(field.name)) head.AddLower(field.name, field.value, field.sensitive);
   }
   if (!identity_->tenant.empty()) head.AddLower("x-alcove-tenant", identity_->tenant);
@@ -247,7 +247,7 @@ void GrpcProxy::Impl::Stream::Attempt() {
     // The default is the same text for every call until time is spent on a first attempt.
     const bool whole_default = left_ns == impl_.default_timeout_ns;
     head.AddLower("grpc-timeout",
-                  whole_default ? impl_.default_timeout_text : FormatGrpcTimeout(absl::Nanoseconds(left_ns)),
+                  whole_default ? impl_.default_timeout_text : net::FormatGrpcTimeout(absl::Nanoseconds(left_ns)),
                   !whole_default);
   }
   if (attempts_ > 1) head.AddLower("grpc-previous-rpc-attempts", std::to_string(attempts_ - 1));
@@ -293,7 +293,7 @@ void GrpcProxy::Impl::Stream::OnDrained() {
   if (upstream_ != nullptr) upstream_->Consume(std::exchange(held_from_upstream_, 0));
 }
 
-void GrpcProxy::Impl::Stream::OnUpstreamHeaders(int http_status, HeaderList& headers, bool end) {
+void GrpcProxy::Impl::Stream::OnUpstreamHeaders(int http_status, net::HeaderList& headers, bool end) {
   if (concluded_) return;
   if (!end && http_status == 200) {
     replayable_ = false;
@@ -303,7 +303,7 @@ void GrpcProxy::Impl::Stream::OnUpstreamHeaders(int http_status, HeaderList& hea
     return;
   }
   // Trailers-Only, or an HTTP error of something that is no gRPC server.
-  const absl::Status status = StatusFromGrpcTrailers(headers, http_status);
+  const absl::Status status = net::StatusFromGrpcTrailers(headers, http_status);
   const std::string_view pushback = headers.Get("grpc-retry-pushback-ms");
   AttemptOutcome outcome{.code = status.code()};
   if (pushback.data() != nullptr) outcome.pushback = pushback;
@@ -321,7 +321,7 @@ void GrpcProxy::Impl::Stream::OnUpstreamHeaders(int http_status, HeaderList& hea
   }
   head_sent_ = true;
   client_->SendHeaders(200, Forwardable(headers), true);
-  Conclude(status.code(), StdView(status.message()));
+  Conclude(status.code(), net::StdView(status.message()));
 }
 
 void GrpcProxy::Impl::Stream::OnUpstreamData(std::string_view bytes) {
@@ -338,11 +338,11 @@ void GrpcProxy::Impl::Stream::OnUpstreamData(std::string_view bytes) {
   }
 }
 
-void GrpcProxy::Impl::Stream::OnUpstreamTrailers(HeaderList& trailers) {
+void GrpcProxy::Impl::Stream::OnUpstreamTrailers(net::HeaderList& trailers) {
   if (concluded_) return;
   const std::string_view code_text = trailers.Get("grpc-status");
   if (code_text.data() == nullptr) return;  // the end of the stream tells
-  const absl::StatusCode code = ParseGrpcStatus(code_text);
+  const absl::StatusCode code = net::ParseGrpcStatus(code_text);
   client_->SendEnd(&Forwardable(trailers));
   Conclude(code, code == absl::StatusCode::kOk ? std::string_view() : trailers.Get("grpc-message"));
 }
@@ -395,15 +395,15 @@ void GrpcProxy::Impl::Stream::OnDeadline() {
 void GrpcProxy::Impl::Stream::Fail(const absl::Status& status) {
   reply_.Clear();
   if (head_sent_) {
-    AppendGrpcTrailers(status, reply_);
+    net::AppendGrpcTrailers(status, reply_);
     client_->SendEnd(&reply_);
   } else {
     reply_.AddLower("content-type", "application/grpc");
-    AppendGrpcTrailers(status, reply_);
+    net::AppendGrpcTrailers(status, reply_);
     head_sent_ = true;
     client_->SendHeaders(200, reply_, true);
   }
-  Conclude(status.code(), StdView(status.message()));
+  Conclude(status.code(), net::StdView(status.message()));
 }
 
 void GrpcProxy::Impl::Stream::Conclude(absl::StatusCode code, std::string_view message) {
@@ -448,12 +448,12 @@ void GrpcProxy::Impl::Stream::OnClose(uint32_t) {
   Recycle();
 }
 
-const HeaderList& GrpcProxy::Impl::Stream::Forwardable(const HeaderList& list) {
+const net::HeaderList& GrpcProxy::Impl::Stream::Forwardable(const net::HeaderList& list) {
   bool clean = true;
-  for (const HeaderList::Field field : list) clean = clean && ForwardableResponseField(field.name);
+  for (const net::HeaderList::Field field : list) clean = clean && ForwardableResponseField(field.name);
   if (clean) return list;
   reply_.Clear();
-  for (const HeaderList::Field field : list) {
+  for (const net::HeaderList::Field field : list) {
     if (ForwardableResponseField(field.name)) reply_.AddLower(field.name, field.value, field.sensitive);
   }
   return reply_;
@@ -487,11 +487,12 @@ void GrpcProxy::Impl::Stream::Recycle() {
   }
 }
 
-GrpcProxy::GrpcProxy(Loop& loop, GrpcProxyOptions options) : impl_(std::make_unique<Impl>(loop, std::move(options))) {}
+GrpcProxy::GrpcProxy(net::Loop& loop, GrpcProxyOptions options)
+    : impl_(std::make_unique<Impl>(loop, std::move(options))) {}
 
 GrpcProxy::~GrpcProxy() = default;
 
-StreamHandler* GrpcProxy::Accept(ServerStream& client) {
+net::StreamHandler* GrpcProxy::Accept(net::ServerStream& client) {
   Method* method = impl_->FindMethod(client.path());
   if (method->pool == nullptr && !impl_->options.reject_unknown) return nullptr;
   Impl::Stream* stream;

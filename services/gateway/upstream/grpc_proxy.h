@@ -11,11 +11,11 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "libs/common/gcra.h"
 #include "libs/common/metrics.h"
-#include "services/gateway/net/exchange.h"
-#include "services/gateway/net/server_stream.h"
+#include "libs/net/exchange.h"
+#include "libs/net/server_stream.h"
 #include "services/gateway/policy/concurrency_limit.h"
-#include "services/gateway/policy/gcra.h"
 #include "services/gateway/upstream/upstream_pool.h"
 
 namespace alcove::gateway {
@@ -55,10 +55,10 @@ struct GrpcProxyOptions {
 
   // Called for each stream before anything is sent upstream. The status is what the client sees. Must be fast: a lookup
   // in memory. Unset: everybody is `anonymous`.
-  std::function<absl::StatusOr<std::shared_ptr<Identity>>(const ServerStream&)> authenticate;
+  std::function<absl::StatusOr<std::shared_ptr<Identity>>(const net::ServerStream&)> authenticate;
   // Called after the identity's own request_limit and concurrency let the stream through: scopes, method permissions.
   // Unset: allowed.
-  std::function<absl::Status(const ServerStream&, Identity&)> authorize;
+  std::function<absl::Status(const net::ServerStream&, Identity&)> authorize;
   // Called when a stream ends. Unset: nobody is told.
   std::function<void(const GrpcRecord&)> record;
 
@@ -87,11 +87,11 @@ struct GrpcProxyOptions {
 // Thread safety: one per loop, the loop's own thread.
 class GrpcProxy {
  public:
-  GrpcProxy(Loop& loop, GrpcProxyOptions options);
+  GrpcProxy(net::Loop& loop, GrpcProxyOptions options);
   ~GrpcProxy();
 
   // For Handler::OnGrpcStream. Null: not a method this proxy serves.
-  StreamHandler* Accept(ServerStream& stream);
+  net::StreamHandler* Accept(net::ServerStream& stream);
 
  private:
   struct Impl;

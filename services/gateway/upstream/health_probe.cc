@@ -1,8 +1,8 @@
 #include "services/gateway/upstream/health_probe.h"
 
 #include "absl/strings/str_cat.h"
-#include "services/gateway/net/grpc_wire.h"
-#include "services/gateway/net/views.h"
+#include "libs/net/grpc_wire.h"
+#include "libs/net/views.h"
 
 namespace alcove::gateway {
 namespace {
@@ -21,34 +21,35 @@ void HealthProbe::Begin() {
   passed_ = false;
   const HealthOptions& options = endpoint_.pool().options().health;
   stream_ = endpoint_.NewStream(this);
-  HeaderList& head = stream_->head();
+  net::HeaderList& head = stream_->head();
   head.AddLower(":method", "POST");
   head.AddLower(":scheme", "http");
   head.AddLower(":path", "/grpc.health.v1.Health/Check");
   head.AddLower(":authority", endpoint_.address());
   head.AddLower("content-type", "application/grpc");
   head.AddLower("te", "trailers");
-  head.AddLower("grpc-timeout", FormatGrpcTimeout(options.timeout));
+  head.AddLower("grpc-timeout", net::FormatGrpcTimeout(options.timeout));
   stream_->Submit();
-  stream_->SendData(std::string_view("\0\0\0\0\0", kGrpcPrefixBytes));
+  stream_->SendData(std::string_view("\0\0\0\0\0", net::kGrpcPrefixBytes));
   stream_->SendEnd();
-  endpoint_.loop_.timers().Arm(timer_, Loop::NowNs() + absl::ToInt64Nanoseconds(options.timeout));
+  endpoint_.loop_.timers().Arm(timer_, net::Loop::NowNs() + absl::ToInt64Nanoseconds(options.timeout));
 }
 
-void HealthProbe::ReadStatus(int http_status, const HeaderList& list) {
-  const absl::Status status = StatusFromGrpcTrailers(list, http_status);
+void HealthProbe::ReadStatus(int http_status, const net::HeaderList& list) {
+  const absl::Status status = net::StatusFromGrpcTrailers(list, http_status);
   if (status.code() == absl::StatusCode::kUnimplemented) {
     passed_ = true;
   } else if (!status.ok()) {
     why_ = absl::StrCat("health check: ", status.message());
-  } else if (reply_.size() >= kGrpcPrefixBytes && std::string_view(reply_).substr(kGrpcPrefixBytes) == kServing) {
+  } else if (reply_.size() >= net::kGrpcPrefixBytes &&
+             std::string_view(reply_).substr(net::kGrpcPrefixBytes) == kServing) {
     passed_ = true;
   } else {
     why_ = "health check: not serving";
   }
 }
 
-void HealthProbe::OnUpstreamHeaders(int http_status, HeaderList& headers, bool end) {
+void HealthProbe::OnUpstreamHeaders(int http_status, net::HeaderList& headers, bool end) {
   if (end || http_status != 200) ReadStatus(http_status, headers);
 }
 
@@ -57,7 +58,7 @@ void HealthProbe::OnUpstreamData(std::string_view bytes) {
   if (reply_.size() + bytes.size() <= kMaxReplyBytes) reply_.append(bytes);
 }
 
-void HealthProbe::OnUpstreamTrailers(HeaderList& trailers) { ReadStatus(200, trailers); }
+void HealthProbe::OnUpstreamTrailers(net::HeaderList& trailers) { ReadStatus(200, trailers); }
 
 void HealthProbe::OnUpstreamClose(const Close& close) {
   stream_ = nullptr;

@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "services/gateway/net/timer_wheel.h"
+#include "libs/net/timer_wheel.h"
 #include "services/gateway/upstream/endpoint.h"
 #include "services/gateway/upstream/upstream_stream.h"
 
@@ -21,20 +21,20 @@ class HealthProbe final : public UpstreamHandler {
   bool running() const { return stream_ != nullptr; }
 
  private:
-  void OnUpstreamHeaders(int http_status, HeaderList& headers, bool end) override;
+  void OnUpstreamHeaders(int http_status, net::HeaderList& headers, bool end) override;
   void OnUpstreamData(std::string_view bytes) override;
-  void OnUpstreamTrailers(HeaderList& trailers) override;
+  void OnUpstreamTrailers(net::HeaderList& trailers) override;
   void OnUpstreamDrained() override {}
   void OnUpstreamClose(const Close& close) override;
   void OnTimer();
-  void ReadStatus(int http_status, const HeaderList& list);
+  void ReadStatus(int http_status, const net::HeaderList& list);
 
   Endpoint& endpoint_;
   UpstreamStream* stream_ = nullptr;
   std::string reply_;
   bool passed_ = false;
   std::string why_;
-  MemberTimer<HealthProbe, &HealthProbe::OnTimer> timer_{this};
+  net::MemberTimer<HealthProbe, &HealthProbe::OnTimer> timer_{this};
 };
 
 }  // namespace alcove::gateway

@@ -7,8 +7,8 @@
 
 #include <boost/asio/post.hpp>
 
-#include "services/gateway/net/http2_memory.h"
-#include "services/gateway/net/views.h"
+#include "libs/net/http2_memory.h"
+#include "libs/net/views.h"
 
 namespace alcove::gateway {
 namespace {
@@ -54,7 +54,7 @@ void UpstreamStream::OnSendDrained() {
   if (handler_ != nullptr) handler_->OnUpstreamDrained();
 }
 
-Http2Client::Http2Client(Loop& loop, Owner* owner, const UpstreamOptions& options)
+Http2Client::Http2Client(net::Loop& loop, Owner* owner, const UpstreamOptions& options)
     : loop_(loop), owner_(owner), options_(options) {
   nghttp2_option* option = nullptr;
   nghttp2_option_new(&option);
@@ -63,7 +63,7 @@ Http2Client::Http2Client(Loop& loop, Owner* owner, const UpstreamOptions& option
   // Backends are our own; what they send is checked where it is used, not field by field.
   nghttp2_option_set_no_http_messaging(option, 1);
   nghttp2_option_set_peer_max_concurrent_streams(option, kInitialMaxStreams);
-  nghttp2_session_client_new3(&session_, Callbacks(), static_cast<Http2Core*>(this), option, Http2Memory());
+  nghttp2_session_client_new3(&session_, Callbacks(), static_cast<net::Http2Core*>(this), option, net::Http2Memory());
   nghttp2_option_del(option);
   const nghttp2_settings_entry settings[] = {
       {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
@@ -175,7 +175,7 @@ void Http2Client::BeginDrain() {
   WantFlush();
 }
 
-void Http2Client::OnStart(Connection& connection) {
+void Http2Client::OnStart(net::Connection& connection) {
   connection_ = &connection;
   ever_connected_ = true;
   last_received_ns_ = loop_.now_ns();
@@ -197,7 +197,7 @@ bool Http2Client::Finished() const {
 }
 
 void Http2Client::OnTimeout() {
-  const absl::Duration quiet = absl::Nanoseconds(Loop::NowNs() - last_received_ns_);
+  const absl::Duration quiet = absl::Nanoseconds(net::Loop::NowNs() - last_received_ns_);
   if (quiet < options_.keepalive) {
     connection_->SetTimeout(options_.keepalive - quiet);
     return;
@@ -217,7 +217,7 @@ void Http2Client::OnTimeout() {
 
 void Http2Client::Produce(std::string& out, size_t limit) {
   ++produced_;
-  Http2Core::Produce(out, limit);
+  net::Http2Core::Produce(out, limit);
 }
 
 void Http2Client::OnClosed(const absl::Status& why) {
@@ -227,7 +227,7 @@ void Http2Client::OnClosed(const absl::Status& why) {
 
 void Http2Client::Abandon(const absl::Status& why) {
   broken_ = true;
-  const std::string reason(StdView(why.message()));
+  const std::string reason(net::StdView(why.message()));
   const std::vector<UpstreamStream*> open(streams_.begin(), streams_.end());
   if (owner_ != nullptr) std::exchange(owner_, nullptr)->OnClientGone(this, why);
   for (UpstreamStream* stream : open) {

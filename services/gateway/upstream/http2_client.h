@@ -14,7 +14,7 @@ namespace alcove::gateway {
 
 // One HTTP/2 client connection to a backend, many streams. It exists before its TCP connection does: requests wait in
 // the session and leave when the connection is up, or fail together as unprocessed.
-class Http2Client final : public Http2Core {
+class Http2Client final : public net::Http2Core {
  public:
   // What the owner is told; outlives the client or is detached.
   class Owner {
@@ -25,7 +25,7 @@ class Http2Client final : public Http2Core {
     virtual void OnClientDraining(Http2Client* client) = 0;
     virtual void OnClientGone(Http2Client* client, const absl::Status& why) = 0;
   };
-  Http2Client(Loop& loop, Owner* owner, const UpstreamOptions& options);
+  Http2Client(net::Loop& loop, Owner* owner, const UpstreamOptions& options);
   ~Http2Client() override;
 
   UpstreamStream* NewStream(UpstreamHandler* handler);
@@ -39,7 +39,7 @@ class Http2Client final : public Http2Core {
   // Ends every stream now, as OnClosed does; for an owner that is being destroyed.
   void Abandon(const absl::Status& why);
 
-  void OnStart(Connection& connection) override;
+  void OnStart(net::Connection& connection) override;
   void OnBytes(std::string_view bytes) override;
   void Produce(std::string& out, size_t limit) override;
   bool Finished() const override;
@@ -49,7 +49,9 @@ class Http2Client final : public Http2Core {
  private:
   friend class UpstreamStream;
   static const nghttp2_session_callbacks* Callbacks();
-  static Http2Client* Self(void* user_data) { return static_cast<Http2Client*>(static_cast<Http2Core*>(user_data)); }
+  static Http2Client* Self(void* user_data) {
+    return static_cast<Http2Client*>(static_cast<net::Http2Core*>(user_data));
+  }
   static int OnBeginHeaders(nghttp2_session*, const nghttp2_frame* frame, void* user_data);
   static int OnHeader(nghttp2_session*, const nghttp2_frame* frame, const uint8_t* name, size_t name_length,
                       const uint8_t* value, size_t value_length, uint8_t flags, void* user_data);
@@ -62,7 +64,7 @@ class Http2Client final : public Http2Core {
   void Release(UpstreamStream* stream);
   void Fail(UpstreamStream* stream, const UpstreamHandler::Close& close);
 
-  Loop& loop_;
+  net::Loop& loop_;
   Owner* owner_;
   const UpstreamOptions& options_;
   UpstreamStream* head_stream_ = nullptr;

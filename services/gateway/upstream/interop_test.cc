@@ -14,7 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
-#include "services/gateway/net/server.h"
+#include "libs/net/server.h"
 #include "services/gateway/upstream/grpc_proxy.h"
 
 namespace alcove::gateway {
@@ -88,16 +88,16 @@ class EchoService final : public grpc::CallbackGenericService {
   }
 };
 
-class ProxyOnly final : public Handler {
+class ProxyOnly final : public net::Handler {
  public:
-  ProxyOnly(Loop& loop, const std::string& backend) : upstreams_(loop) {
+  ProxyOnly(net::Loop& loop, const std::string& backend) : upstreams_(loop) {
     UpstreamOptions options;
     options.name = "x";
     options.endpoints = {backend};
     UpstreamPool& pool = upstreams_.Add(options);
     GrpcProxyOptions proxy;
     proxy.route = [&pool](std::string_view) { return &pool; };
-    proxy.authenticate = [](const ServerStream&) -> absl::StatusOr<std::shared_ptr<Identity>> {
+    proxy.authenticate = [](const net::ServerStream&) -> absl::StatusOr<std::shared_ptr<Identity>> {
       auto identity = std::make_shared<Identity>();
       identity->tenant = "acme";
       return identity;
@@ -105,8 +105,8 @@ class ProxyOnly final : public Handler {
     proxy_ = std::make_unique<GrpcProxy>(loop, std::move(proxy));
     upstreams_.Start();
   }
-  void OnExchange(std::shared_ptr<Exchange> exchange) override { exchange->Respond({.status = 404}); }
-  StreamHandler* OnGrpcStream(ServerStream& stream) override { return proxy_->Accept(stream); }
+  void OnExchange(std::shared_ptr<net::Exchange> exchange) override { exchange->Respond({.status = 404}); }
+  net::StreamHandler* OnGrpcStream(net::ServerStream& stream) override { return proxy_->Accept(stream); }
 
  private:
   UpstreamSet upstreams_;
@@ -123,11 +123,12 @@ class InteropTest : public ::testing::Test {
     builder.SetMaxReceiveMessageSize(-1);
     backend_ = builder.BuildAndStart();
     ASSERT_NE(backend_, nullptr);
-    ServerOptions options;
+    net::ServerOptions options;
     options.port = 0;
     options.threads = 2;
-    auto gateway = Server::Start(
-        options, [port](Loop& loop) { return std::make_unique<ProxyOnly>(loop, absl::StrCat("127.0.0.1:", port)); });
+    auto gateway = net::Server::Start(options, [port](net::Loop& loop) {
+      return std::make_unique<ProxyOnly>(loop, absl::StrCat("127.0.0.1:", port));
+    });
     ASSERT_TRUE(gateway.ok()) << gateway.status();
     gateway_ = *std::move(gateway);
     grpc::ChannelArguments arguments;
@@ -149,7 +150,7 @@ class InteropTest : public ::testing::Test {
   }
   EchoService service_;
   std::unique_ptr<grpc::Server> backend_;
-  std::unique_ptr<Server> gateway_;
+  std::unique_ptr<net::Server> gateway_;
   std::shared_ptr<grpc::Channel> channel_;
 };
 

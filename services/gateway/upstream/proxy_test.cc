@@ -30,7 +30,7 @@ struct Record {
 };
 
 // A gateway with nothing but the proxy.
-class ProxyHandler final : public Handler {
+class ProxyHandler final : public net::Handler {
  public:
   struct Setup {
     std::vector<std::string> backends;
@@ -41,7 +41,7 @@ class ProxyHandler final : public Handler {
     absl::Mutex mu;
     std::vector<Record> records ABSL_GUARDED_BY(mu);
   };
-  ProxyHandler(Loop& loop, Setup& setup) : upstreams_(loop) {
+  ProxyHandler(net::Loop& loop, Setup& setup) : upstreams_(loop) {
     UpstreamOptions options;
     options.name = "test";
     options.endpoints = setup.backends;
@@ -52,7 +52,7 @@ class ProxyHandler final : public Handler {
     proxy.registry = &setup.registry;
     proxy.reject_unknown = true;
     proxy.route = [&pool](std::string_view path) { return path.substr(0, 5) == "/t.T/" ? &pool : nullptr; };
-    proxy.authenticate = [&setup](const ServerStream& stream) -> absl::StatusOr<std::shared_ptr<Identity>> {
+    proxy.authenticate = [&setup](const net::ServerStream& stream) -> absl::StatusOr<std::shared_ptr<Identity>> {
       if (stream.headers().Get("authorization") != "Bearer good") return absl::UnauthenticatedError("unknown API key");
       return setup.identity;
     };
@@ -65,8 +65,8 @@ class ProxyHandler final : public Handler {
     proxy_ = std::make_unique<GrpcProxy>(loop, std::move(proxy));
     upstreams_.Start();
   }
-  void OnExchange(std::shared_ptr<Exchange> exchange) override { exchange->Respond({.status = 404}); }
-  StreamHandler* OnGrpcStream(ServerStream& stream) override { return proxy_->Accept(stream); }
+  void OnExchange(std::shared_ptr<net::Exchange> exchange) override { exchange->Respond({.status = 404}); }
+  net::StreamHandler* OnGrpcStream(net::ServerStream& stream) override { return proxy_->Accept(stream); }
 
  private:
   UpstreamSet upstreams_;
@@ -129,10 +129,10 @@ class ClientLoop {
   }
   GrpcClient& client() { return *client_; }
   UpstreamPool& pool() { return *set_->pools()[0]; }
-  Loop& loop() { return loop_; }
+  net::Loop& loop() { return loop_; }
 
  private:
-  Loop loop_;
+  net::Loop loop_;
   std::thread thread_;
   std::unique_ptr<UpstreamSet> set_;
   std::unique_ptr<GrpcClient> client_;
@@ -148,10 +148,11 @@ class ProxyTest : public ::testing::Test {
     }
     setup_.identity->tenant = "acme";
     setup_.identity->key_id = "k1";
-    ServerOptions options;
+    net::ServerOptions options;
     options.port = 0;
     options.threads = 1;
-    auto server = Server::Start(options, [this](Loop& loop) { return std::make_unique<ProxyHandler>(loop, setup_); });
+    auto server =
+        net::Server::Start(options, [this](net::Loop& loop) { return std::make_unique<ProxyHandler>(loop, setup_); });
     ASSERT_TRUE(server.ok()) << server.status();
     gateway_ = *std::move(server);
     client_ = std::make_unique<ClientLoop>(absl::StrCat("127.0.0.1:", gateway_->port()));
@@ -166,9 +167,9 @@ class ProxyTest : public ::testing::Test {
     return setup_.records;
   }
   std::vector<std::unique_ptr<BackendLog>> logs_;
-  std::vector<std::unique_ptr<Server>> backends_;
+  std::vector<std::unique_ptr<net::Server>> backends_;
   ProxyHandler::Setup setup_;
-  std::unique_ptr<Server> gateway_;
+  std::unique_ptr<net::Server> gateway_;
   std::unique_ptr<ClientLoop> client_;
 };
 
@@ -292,7 +293,7 @@ TEST_F(ProxyTest, AResetInTheMiddleOfAResponseIsAnErrorNotAnEnd) {
   Start();
   const absl::Status status = client_->Unary("/t.T/Cut", "x").status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
-  EXPECT_THAT(std::string(StdView(status.message())), HasSubstr("reset the stream"));
+  EXPECT_THAT(std::string(net::StdView(status.message())), HasSubstr("reset the stream"));
 }
 
 TEST_F(ProxyTest, TheDeadlineHoldsAtTheGatewayAndReachesTheBackend) {
@@ -314,13 +315,13 @@ TEST_F(ProxyTest, CancellingReachesTheBackendWithinTenMilliseconds) {
                                 client_->client().Unary(context, "gateway", "/t.T/Hang", "x", ClientLoop::Key()),
                                 asio::use_future);
   ASSERT_TRUE(Eventually([&] { return logs_[0]->calls == 1; }));
-  const int64_t began = Loop::NowNs();
+  const int64_t began = net::Loop::NowNs();
   source.Cancel();
   ASSERT_TRUE(Eventually([&] { return logs_[0]->closed_early == 1; }));
-  RecordProperty("cancel_us", static_cast<int>((Loop::NowNs() - began) / 1000));
+  RecordProperty("cancel_us", static_cast<int>((net::Loop::NowNs() - began) / 1000));
 #if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
   // Generous for a loaded machine; the way itself takes well under a millisecond.
-  EXPECT_LT(Loop::NowNs() - began, 100'000'000);
+  EXPECT_LT(net::Loop::NowNs() - began, 100'000'000);
 #endif
   EXPECT_EQ(hanging.get().status().code(), absl::StatusCode::kCancelled);
   ASSERT_TRUE(Eventually([&] { return Records().size() == 1; }));
@@ -459,7 +460,7 @@ TEST_F(ProxyTest, AnOverloadedPoolSaysSo) {  // LB11
   ASSERT_TRUE(Eventually([&] { return logs_[0]->calls + logs_[1]->calls == 2; }));
   const absl::Status status = client_->Unary("/t.T/Echo", "x").status();
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_THAT(std::string(StdView(status.message())), HasSubstr("test is overloaded"));
+  EXPECT_THAT(std::string(net::StdView(status.message())), HasSubstr("test is overloaded"));
   for (auto& h : hanging) EXPECT_FALSE(h.get().ok());
 }
 

@@ -6,7 +6,7 @@
 
 namespace alcove::gateway {
 
-void SiblingLoops::Join(Loop& loop, UpstreamSet* set, std::shared_ptr<const bool> alive) {
+void SiblingLoops::Join(net::Loop& loop, UpstreamSet* set, std::shared_ptr<const bool> alive) {
   absl::MutexLock lock(&mu_);
   members_.push_back({&loop, set, std::move(alive)});
 }

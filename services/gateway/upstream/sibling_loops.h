@@ -6,7 +6,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
-#include "services/gateway/net/loop.h"
+#include "libs/net/loop.h"
 
 namespace alcove::gateway {
 
@@ -18,7 +18,7 @@ class UpstreamSet;
 class SiblingLoops {
  public:
   // `alive` is read and written on `loop`'s thread only; a set clears it before it goes away.
-  void Join(Loop& loop, UpstreamSet* set, std::shared_ptr<const bool> alive);
+  void Join(net::Loop& loop, UpstreamSet* set, std::shared_ptr<const bool> alive);
   void Leave(const UpstreamSet* set);
   // Tells every set but `from` that `address` of `upstream` accepted a connection (`passed`: and passed a health
   // check).
@@ -26,7 +26,7 @@ class SiblingLoops {
 
  private:
   struct Member {
-    Loop* loop;
+    net::Loop* loop;
     UpstreamSet* set;
     std::shared_ptr<const bool> alive;
   };

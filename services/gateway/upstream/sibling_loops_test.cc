@@ -37,9 +37,9 @@ class SiblingLoopsTest : public ::testing::Test {
     two_.RunReady();
   }
   bool Eventually(const std::function<bool()>& holds) {
-    const int64_t give_up = Loop::NowNs() + 10'000'000'000;
+    const int64_t give_up = net::Loop::NowNs() + 10'000'000'000;
     while (!holds()) {
-      if (Loop::NowNs() > give_up) return false;
+      if (net::Loop::NowNs() > give_up) return false;
       Turn();
     }
     return true;
@@ -51,7 +51,7 @@ class SiblingLoopsTest : public ::testing::Test {
   BackendLog log_;
   int port_ = 0;
   SiblingLoops siblings_;
-  Loop one_{0}, two_{1};
+  net::Loop one_{0}, two_{1};
   UpstreamSet first_{one_, &siblings_}, second_{two_, &siblings_};
   UpstreamPool* fast_ = nullptr;
   UpstreamPool* slow_ = nullptr;

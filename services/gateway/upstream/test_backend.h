@@ -12,10 +12,10 @@
 #include <boost/asio/co_spawn.hpp>
 
 #include "absl/strings/str_cat.h"
-#include "services/gateway/net/grpc_wire.h"
-#include "services/gateway/net/server.h"
-#include "services/gateway/net/server_stream.h"
-#include "services/gateway/net/views.h"
+#include "libs/net/grpc_wire.h"
+#include "libs/net/server.h"
+#include "libs/net/server_stream.h"
+#include "libs/net/views.h"
 
 // A gRPC backend for tests that behaves as its method name says.
 namespace alcove::gateway {
@@ -33,16 +33,16 @@ struct BackendLog {
 // INVALID_ARGUMENT with details; /t.T/Unavailable the same with UNAVAILABLE; /t.T/Meta answers with the request's
 // metadata as text; /t.T/Refuse resets with REFUSED_STREAM; /t.T/Cut resets in the middle of a response; /t.T/Http404
 // is no gRPC answer; /t.T/Flood sends without end; /t.T/Twice sends two messages; /t.T/Nothing none.
-class BackendStream final : public StreamHandler {
+class BackendStream final : public net::StreamHandler {
  public:
-  BackendStream(ServerStream& stream, BackendLog& log) : stream_(stream), log_(log), path_(stream.path()) {
+  BackendStream(net::ServerStream& stream, BackendLog& log) : stream_(stream), log_(log), path_(stream.path()) {
     ++log_.calls;
     head_.AddLower("content-type", "application/grpc");
     if (path_ == "/t.T/Refuse") stream_.Reset(7);
     if (path_ == "/t.T/Fail" || path_ == "/t.T/Unavailable") {
       absl::Status status =
           path_ == "/t.T/Fail" ? absl::InvalidArgumentError("bad: 100% wrong") : absl::UnavailableError("busy");
-      AppendGrpcTrailers(status, head_);
+      net::AppendGrpcTrailers(status, head_);
       stream_.SendHeaders(200, head_, true);
     }
     if (path_ == "/t.T/Http404") stream_.SendHeaders(404, {}, true);
@@ -60,8 +60,8 @@ class BackendStream final : public StreamHandler {
       End();
     } else if (path_ == "/t.T/Meta") {
       std::string text;
-      for (const HeaderList::Field f : stream_.headers()) {
-        absl::StrAppend(&text, AbslView(f.name), "=", AbslView(f.value), "\n");
+      for (const net::HeaderList::Field f : stream_.headers()) {
+        absl::StrAppend(&text, net::AbslView(f.name), "=", net::AbslView(f.value), "\n");
       }
       Start();
       Message(text);
@@ -71,7 +71,7 @@ class BackendStream final : public StreamHandler {
       stream_.SendData(std::string_view("\0\0\0\0\x09half", 9));
       // After the bytes have left: a reset in the same turn would overtake them.
       loop_alive_ = std::make_shared<bool>(true);
-      Loop& loop = stream_.loop();
+      net::Loop& loop = stream_.loop();
       loop.Post([this, &loop, alive = loop_alive_] {
         loop.Post([this, alive] {
           if (*alive) stream_.Reset(2);
@@ -108,7 +108,7 @@ class BackendStream final : public StreamHandler {
   }
   void Message(std::string_view text) {
     std::string frame;
-    AppendGrpcMessage(text, frame);
+    net::AppendGrpcMessage(text, frame);
     stream_.SendData(frame);
     log_.sent += static_cast<int64_t>(frame.size());
   }
@@ -116,55 +116,55 @@ class BackendStream final : public StreamHandler {
     while (stream_.buffered() < kStreamHighWater + 1) Message(std::string(16 * 1024, 'f'));
   }
   void End() {
-    HeaderList trailers;
-    AppendGrpcTrailers(absl::OkStatus(), trailers);
+    net::HeaderList trailers;
+    net::AppendGrpcTrailers(absl::OkStatus(), trailers);
     trailers.AddLower("x-trailer", "kept");
     stream_.SendEnd(&trailers);
   }
 
-  ServerStream& stream_;
+  net::ServerStream& stream_;
   BackendLog& log_;
   const std::string path_;
-  HeaderList head_;
+  net::HeaderList head_;
   bool started_ = false;
   std::shared_ptr<bool> loop_alive_;
 };
 
-class BackendHandler final : public Handler {
+class BackendHandler final : public net::Handler {
  public:
   explicit BackendHandler(BackendLog& log) : log_(log) {}
-  void OnExchange(std::shared_ptr<Exchange> exchange) override {
+  void OnExchange(std::shared_ptr<net::Exchange> exchange) override {
     ++log_.health_checks;
     std::string body;
-    AppendGrpcMessage(log_.serving ? "\x08\x01" : "\x08\x02", body);
+    net::AppendGrpcMessage(log_.serving ? "\x08\x01" : "\x08\x02", body);
     exchange->StartResponse(200, [] {
-      HeaderList h;
+      net::HeaderList h;
       h.Add("content-type", "application/grpc");
       return h;
     }());
     asio::co_spawn(exchange->executor(), Answer(exchange, body), [](std::exception_ptr) {});
   }
-  StreamHandler* OnGrpcStream(ServerStream& stream) override {
+  net::StreamHandler* OnGrpcStream(net::ServerStream& stream) override {
     if (stream.path() == "/grpc.health.v1.Health/Check") return nullptr;
     return new BackendStream(stream, log_);
   }
 
  private:
-  static asio::awaitable<void> Answer(std::shared_ptr<Exchange> exchange, std::string body) {
+  static asio::awaitable<void> Answer(std::shared_ptr<net::Exchange> exchange, std::string body) {
     const absl::Status written = co_await exchange->Write(std::move(body));
     if (!written.ok()) co_return;
-    HeaderList trailers;
-    AppendGrpcTrailers(absl::OkStatus(), trailers);
+    net::HeaderList trailers;
+    net::AppendGrpcTrailers(absl::OkStatus(), trailers);
     exchange->Finish(std::move(trailers));
   }
   BackendLog& log_;
 };
 
-inline std::unique_ptr<Server> StartBackend(BackendLog& log, uint16_t port = 0) {
-  ServerOptions options;
+inline std::unique_ptr<net::Server> StartBackend(BackendLog& log, uint16_t port = 0) {
+  net::ServerOptions options;
   options.port = port;
   options.threads = 1;
-  auto server = Server::Start(options, [&log](Loop&) { return std::make_unique<BackendHandler>(log); });
+  auto server = net::Server::Start(options, [&log](net::Loop&) { return std::make_unique<BackendHandler>(log); });
   return server.ok() ? *std::move(server) : nullptr;
 }
 

@@ -9,7 +9,7 @@
 
 namespace alcove::gateway {
 
-UpstreamPool::UpstreamPool(Loop& loop, UpstreamOptions options)
+UpstreamPool::UpstreamPool(net::Loop& loop, UpstreamOptions options)
     : loop_(loop), options_(std::move(options)), balancer_(MakeBalancer(options_.balancer)) {
   for (const std::string& address : options_.endpoints) {
     endpoints_.push_back(std::make_unique<Endpoint>(*this, address));
@@ -56,13 +56,13 @@ absl::StatusOr<Endpoint*> UpstreamPool::Pick(const Endpoint* exclude, std::strin
 
 std::vector<EndpointStatus> UpstreamPool::Status() const {
   std::vector<EndpointStatus> all;
-  const int64_t now = Loop::NowNs();
+  const int64_t now = net::Loop::NowNs();
   for (const auto& endpoint : endpoints_) all.push_back(endpoint->Status(now));
   return all;
 }
 
 bool UpstreamPool::Ready() const {
-  const int64_t now = Loop::NowNs();
+  const int64_t now = net::Loop::NowNs();
   return std::any_of(endpoints_.begin(), endpoints_.end(),
                      [now](const auto& endpoint) { return endpoint->connected() && endpoint->Available(now); });
 }
@@ -100,7 +100,7 @@ void UpstreamPool::TellSiblings(const std::string& address, bool passed) const {
   if (set_ != nullptr && set_->siblings_ != nullptr) set_->siblings_->Tell(set_, options_.name, address, passed);
 }
 
-UpstreamSet::UpstreamSet(Loop& loop, SiblingLoops* siblings) : loop_(loop), siblings_(siblings) {
+UpstreamSet::UpstreamSet(net::Loop& loop, SiblingLoops* siblings) : loop_(loop), siblings_(siblings) {
   if (siblings_ != nullptr) siblings_->Join(loop, this, alive_);
 }
 

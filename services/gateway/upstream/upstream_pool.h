@@ -10,7 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "services/gateway/net/loop.h"
+#include "libs/net/loop.h"
 #include "services/gateway/policy/balancer.h"
 #include "services/gateway/policy/circuit_breaker.h"
 #include "services/gateway/policy/endpoint_health.h"
@@ -60,13 +60,13 @@ struct EndpointStatus {
 // Thread safety: the loop's own thread.
 class UpstreamPool {
  public:
-  UpstreamPool(Loop& loop, UpstreamOptions options);
+  UpstreamPool(net::Loop& loop, UpstreamOptions options);
   ~UpstreamPool();
   UpstreamPool(const UpstreamPool&) = delete;
   UpstreamPool& operator=(const UpstreamPool&) = delete;
 
   const UpstreamOptions& options() const { return options_; }
-  Loop& loop() const { return loop_; }
+  net::Loop& loop() const { return loop_; }
 
   // Begins connecting and health checking.
   void Start();
@@ -93,7 +93,7 @@ class UpstreamPool {
   void TellSiblings(const std::string& address, bool passed) const;
 
   UpstreamSet* set_ = nullptr;
-  Loop& loop_;
+  net::Loop& loop_;
   UpstreamOptions options_;
   std::vector<std::unique_ptr<Endpoint>> endpoints_;
   std::vector<std::unique_ptr<Endpoint>> retired_;
@@ -108,21 +108,21 @@ class UpstreamPool {
 class UpstreamSet {
  public:
   // `siblings` carries news from and to the sets of other loops; may be null.
-  explicit UpstreamSet(Loop& loop, SiblingLoops* siblings = nullptr);
+  explicit UpstreamSet(net::Loop& loop, SiblingLoops* siblings = nullptr);
   ~UpstreamSet();
   UpstreamSet(const UpstreamSet&) = delete;
   UpstreamSet& operator=(const UpstreamSet&) = delete;
   UpstreamPool& Add(UpstreamOptions options);
   UpstreamPool* Find(std::string_view name) const;
   const std::vector<std::unique_ptr<UpstreamPool>>& pools() const { return pools_; }
-  Loop& loop() const { return loop_; }
+  net::Loop& loop() const { return loop_; }
   void Start();
   void Stop();
   void OnReachable(const std::string& upstream, const std::string& address, bool passed);
 
  private:
   friend class UpstreamPool;
-  Loop& loop_;
+  net::Loop& loop_;
   SiblingLoops* const siblings_;
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::vector<std::unique_ptr<UpstreamPool>> pools_;

@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <string_view>
 
-#include "services/gateway/net/header_list.h"
-#include "services/gateway/net/http2_core.h"
+#include "libs/net/header_list.h"
+#include "libs/net/http2_core.h"
 
 namespace alcove::gateway {
 
@@ -17,10 +17,10 @@ class UpstreamHandler {
  public:
   virtual ~UpstreamHandler() = default;
   // Final response head (1xx are skipped). `headers` may be moved from.
-  virtual void OnUpstreamHeaders(int http_status, HeaderList& headers, bool end) = 0;
+  virtual void OnUpstreamHeaders(int http_status, net::HeaderList& headers, bool end) = 0;
   // Each byte must be given back through UpstreamStream::Consume.
   virtual void OnUpstreamData(std::string_view bytes) = 0;
-  virtual void OnUpstreamTrailers(HeaderList& trailers) = 0;
+  virtual void OnUpstreamTrailers(net::HeaderList& trailers) = 0;
   virtual void OnUpstreamDrained() = 0;
   // The stream is gone and must not be touched again; exactly once, last. `unprocessed`: the backend certainly ran
   // nothing (never connected, REFUSED_STREAM, beyond GOAWAY). `connection_lost`: no RST_STREAM but the connection's
@@ -35,7 +35,7 @@ class UpstreamHandler {
 };
 
 // One request stream to a backend. Obtained from Endpoint::NewStream; recycled after OnUpstreamClose or Reset.
-class UpstreamStream final : public Http2SendBuffer {
+class UpstreamStream final : public net::Http2SendBuffer {
  public:
   // Fill head() with pseudo headers first, then:
   void Submit();
@@ -44,8 +44,8 @@ class UpstreamStream final : public Http2SendBuffer {
   // Cancels (RST_STREAM) and lets go: no further callbacks, and the stream must not be touched again.
   void Reset(uint32_t error_code);
   void Consume(size_t bytes);
-  using Http2SendBuffer::buffered;
-  using Http2SendBuffer::head;
+  using net::Http2SendBuffer::buffered;
+  using net::Http2SendBuffer::head;
 
  private:
   friend class Http2Client;
@@ -57,7 +57,7 @@ class UpstreamStream final : public Http2SendBuffer {
   uint64_t submitted_at_ = 0;  // Http2Client::produced_ at Submit
   int status_ = 0;
   bool head_received_ = false;
-  HeaderList received_;
+  net::HeaderList received_;
   size_t received_bytes_ = 0;
   size_t unconsumed_ = 0;
 };
