@@ -68,15 +68,34 @@ class EventCount {
   }
 
   void WaitForChange(uint32_t seen) {
-    if (SpinUntil([&] { return epoch() != seen; })) return;
+    if (WorthSpinning()) {
+      const bool changed = SpinUntil([&] { return epoch() != seen; });
+      // Races between waiters only blur the estimate.
+      const int score = spin_score_.load(std::memory_order_relaxed);
+      spin_score_.store(changed ? std::min(score + kGain, kMaxScore) : std::max(score - 1, 0),
+                        std::memory_order_relaxed);
+      if (changed) return;
+    }
     sleepers_.fetch_add(1, std::memory_order_seq_cst);
     while (epoch() == seen) FutexWait(epoch_, seen);
     sleepers_.fetch_sub(1, std::memory_order_seq_cst);
   }
 
  private:
+  // Spinning that finds nothing costs a request its length in processor time, so it stops where it keeps finding
+  // nothing (tasks that come one by one) and is tried again now and then. One success in four keeps it going.
+  static constexpr int kGain = 3;
+  static constexpr int kMaxScore = 16;
+  static constexpr uint32_t kTryEvery = 16;
+  bool WorthSpinning() {
+    if (spin_score_.load(std::memory_order_relaxed) > 0) return true;
+    return skipped_.fetch_add(1, std::memory_order_relaxed) % kTryEvery == kTryEvery - 1;
+  }
+
   alignas(64) std::atomic<uint32_t> epoch_{0};
   std::atomic<uint32_t> sleepers_{0};
+  alignas(64) std::atomic<int> spin_score_{kMaxScore};
+  std::atomic<uint32_t> skipped_{0};
 };
 
 // One parallel loop, on its caller's stack.

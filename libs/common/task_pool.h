@@ -1,9 +1,9 @@
 // Worker threads for CPU work: a queue of tasks and a parallel-for in which the caller takes part.
 //
 // A worker with nothing to do spins for at most kSpin and then sleeps on a futex, so back-to-back parallel loops start
-// in about a microsecond while an idle or oversubscribed machine loses nothing to spinning. Chunks are claimed one at a
-// time from a shared counter: a worker the kernel has descheduled delays the loop by the chunk it holds, never by a
-// share fixed beforehand.
+// in about a microsecond while an idle or oversubscribed machine loses nothing to spinning; where spinning keeps
+// finding nothing it is left out. Chunks are claimed one at a time from a shared counter: a worker the kernel has
+// descheduled delays the loop by the chunk it holds, never by a share fixed beforehand.
 #pragma once
 
 #include <cstddef>
