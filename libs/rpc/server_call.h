@@ -68,6 +68,7 @@ class ServerCall final : public net::StreamHandler, public std::enable_shared_fr
   // InfiniteFuture without one.
   absl::Time deadline() const { return deadline_; }
   const std::string& peer() const { return peer_; }
+  net::Loop& loop() const { return loop_; }
 
   // On the loop: `reactor` takes over. Until then the reactor's operations wait.
   void Begin(CallReactor& reactor);

@@ -73,8 +73,8 @@ class TestCluster {
     ALCOVE_ASSIGN_OR_RETURN(processes_[i], testing::ChildProcess::Start(std::move(child)));
     return listening ? processes_[i]->WaitForLine("listening").status() : absl::OkStatus();
   }
-  // Until the process says that it serves. Asks it: a channel nobody called through since does not know that the process
-  // it was connected to has gone.
+  // Until the process says that it serves. Asks it: a channel nobody called through since does not know that the
+  // process it was connected to has gone.
   absl::Status AwaitReady(size_t i) {
     const auto health = grpc::health::v1::Health::NewStub(channels_[i]);
     const absl::Time deadline = absl::Now() + absl::Seconds(30);

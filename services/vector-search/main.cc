@@ -2,6 +2,7 @@
 #include <memory>
 #include <utility>
 
+#include "libs/common/status.h"
 #include "libs/common/version.h"
 #include "libs/rpc/service_main.h"
 #include "services/vector-search/node.h"

@@ -157,7 +157,8 @@ void VectorFace::GetPoints(rpc::UnaryCall* call, const pb::GetPointsRequest* req
       },
       [=](std::vector<StoredPoint> points) {
         for (const StoredPoint& point : points) PointToProto(point, response->add_points());
-      });
+      },
+      Expect::kShort);
 }
 
 void VectorFace::ScrollPoints(rpc::UnaryCall* call, const pb::ScrollPointsRequest* request,
@@ -196,7 +197,7 @@ void VectorFace::SearchPoints(rpc::UnaryCall* call, const pb::SearchPointsReques
         if (!call.ok()) return done(call.status());
         coordinator_.Search(ctx, *std::move(call), std::move(done));
       },
-      [=](SearchReply reply) { SearchToProto(reply, response); });
+      [=](SearchReply reply) { SearchToProto(reply, response); }, Expect::kShort);
 }
 
 void VectorFace::BatchSearchPoints(rpc::UnaryCall* call, const pb::BatchSearchPointsRequest* request,

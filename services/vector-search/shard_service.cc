@@ -85,7 +85,8 @@ void ShardFace::SearchShard(rpc::UnaryCall* call, const pb::SearchShardRequest* 
       },
       [=](std::vector<FoundPoint> points) {
         for (const FoundPoint& point : points) EncodedToProto(point, response->add_points());
-      });
+      },
+      Expect::kShort);
 }
 
 void ShardFace::GetShardPoints(rpc::UnaryCall* call, const pb::GetShardPointsRequest* request,
@@ -103,7 +104,8 @@ void ShardFace::GetShardPoints(rpc::UnaryCall* call, const pb::GetShardPointsReq
       },
       [=](std::vector<StoredPoint> points) {
         for (const StoredPoint& point : points) EncodedToProto(point, response->add_points());
-      });
+      },
+      Expect::kShort);
 }
 
 void ShardFace::ScrollShard(rpc::UnaryCall* call, const pb::ScrollShardRequest* request,

@@ -1,40 +1,48 @@
 // A task pool with a bound on what may wait: the admission control of both faces.
 #pragma once
 
-#include <algorithm>
+#include <array>
+#include <atomic>
 #include <string>
-#include <utility>
 
 #include <absl/functional/any_invocable.h>
 #include <absl/status/status.h>
-#include <absl/strings/str_cat.h>
 
-#include "libs/common/status.h"
 #include "libs/common/task_pool.h"
+#include "libs/net/loop.h"
 
 namespace alcove::vector_search {
 
-// Thread-safe.
+// Thread-safe. Outlives the loops it is given.
 class WorkQueue {
  public:
   WorkQueue(int threads, size_t max_queue, const std::string& name)
       : name_(name), max_(max_queue), pool_(threads, name) {}
 
   // RESOURCE_EXHAUSTED, with a hint when to try again, when as many tasks are waiting as may; the task is then dropped.
-  absl::Status Submit(absl::AnyInvocable<void()> task) {
-    if (const size_t depth = pool_.QueueDepth(); depth >= max_) {
-      return WithRetryAfter(
-          absl::ResourceExhaustedError(absl::StrCat(depth, " calls wait for a ", name_, " thread already")),
-          absl::Milliseconds(100));
-    }
-    pool_.Submit(std::move(task));
-    return absl::OkStatus();
-  }
+  absl::Status Submit(absl::AnyInvocable<void()> task);
+
+  // The same for work that is usually short, from `loop`'s own thread. A task that comes alone, while the pool is idle,
+  // runs at the end of the loop's turn, which saves waking a worker for it and the loop for its answer. One that takes
+  // more processor time than kShort holds up the loop once and sends those after it to the pool.
+  absl::Status SubmitShort(net::Loop& loop, absl::AnyInvocable<void()> task);
+
   TaskPool& pool() { return pool_; }
 
+  static constexpr absl::Duration kShort = absl::Microseconds(500);
+
  private:
+  // What waits for the end of a loop's turn; the loop's own.
+  struct Turn {
+    absl::AnyInvocable<void()> task;
+    bool ends = false;  // its end has been asked for
+  };
+  void EndTurn(Turn& turn);
+
   const std::string name_;
   const size_t max_;
+  std::array<Turn, 16> turns_;         // by the loop's index
+  std::atomic<int64_t> not_short_{0};  // tasks to come that are not tried on a loop
   TaskPool pool_;
 };
 
