@@ -54,6 +54,13 @@ void GrpcMessageReader::Append(std::string_view bytes) {
   buffer_.append(bytes);
 }
 
+void GrpcMessageReader::Shrink() {
+  constexpr size_t kKeep = 64 * 1024;
+  if (offset_ < buffer_.size() || buffer_.capacity() <= kKeep) return;
+  buffer_ = std::string();
+  offset_ = 0;
+}
+
 absl::StatusOr<std::optional<std::string>> GrpcMessageReader::Next() {
   absl::StatusOr<std::optional<std::string_view>> view = NextView();
   if (!view.ok()) return view.status();

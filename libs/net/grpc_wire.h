@@ -31,6 +31,8 @@ class GrpcMessageReader {
   absl::StatusOr<std::optional<std::string>> Next();
   // The same without a copy; valid until the next call of this object.
   absl::StatusOr<std::optional<std::string_view>> NextView();
+  // Gives back a large buffer in which nothing waits.
+  void Shrink();
   // True when no partial message is held: where a well-formed stream may end.
   bool AtBoundary() const { return buffer_.size() == offset_; }
 

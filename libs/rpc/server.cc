@@ -24,6 +24,9 @@ net::NetLimits Limits(const ServerOptions& options) {
   // Callers are processes of the suite: they keep their connections, and what they send is large. A peer that is gone
   // is noticed by TCP keepalive.
   limits.keep_alive = absl::Hours(24 * 365);
+  // A hedged search gives up the slower of two calls: resets are everyday traffic here, not an attack.
+  limits.stream_reset_burst = limits.stream_reset_rate = 1'000'000;
+  limits.control_frame_burst = limits.control_frame_rate = 1'000'000;
   limits.stream_window = 1 << 20;
   limits.connection_window = 16 << 20;
   return limits;

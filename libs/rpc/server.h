@@ -38,6 +38,8 @@ class Server {
 
   uint16_t port() const { return port_; }
   std::string address() const { return address_; }  // host:port, with the real port
+  // Connections, requests and bytes so far.
+  net::NetStats stats() const { return net_->stats(); }
   // What grpc.health.v1 answers for every service.
   void SetServing(bool serving);
   // Health says NOT_SERVING, new calls are refused, calls in flight may end until the deadline and are then cancelled.

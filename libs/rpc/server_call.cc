@@ -139,6 +139,7 @@ void ServerCall::Pump() {
     } else if (next->has_value()) {
       read_waits_ = false;
       reactor_->OnMessage(**next);
+      reader_.Shrink();
     } else if (input_ended_ || stream_ == nullptr || status_sent_) {
       read_waits_ = false;
       reactor_->OnMessagesEnd();

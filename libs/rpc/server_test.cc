@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include <absl/synchronization/mutex.h>
 #include <absl/synchronization/notification.h>
 #include <absl/time/clock.h>
 #include <gmock/gmock.h>
@@ -168,6 +169,35 @@ TEST_F(RpcServer, CancelsTheWorkWhenTheCallerGivesUp) {
   EXPECT_TRUE(cancelled.WaitForNotificationWithTimeout(absl::Seconds(10)));
   // The caller had its answer long before; the work must be over before what it uses goes.
   (void)server_->Drain(absl::Now() + absl::Seconds(10));
+}
+
+TEST_F(RpcServer, BearsManyCallsGivenUp) {
+  // As hedged calls are: more at once than a public door would stand from one client.
+  absl::Mutex mu;
+  std::vector<Finish> waiting;
+  face_.on_delete = [&](const RequestContext&, Finish finish) {
+    absl::MutexLock lock(&mu);
+    waiting.push_back(std::move(finish));
+  };
+  for (int i = 0; i < 3000; ++i) {
+    grpc::ClientContext client;
+    client.set_wait_for_ready(true);
+    cache::DeleteResponse response;
+    const cache::DeleteRequest request;
+    absl::Notification done;
+    stub_->async()->Delete(&client, &request, &response, [&](const grpc::Status&) { done.Notify(); });
+    {
+      const auto arrived = [&] { return waiting.size() == static_cast<size_t>(i) + 1; };
+      absl::MutexLock lock(&mu);
+      ASSERT_TRUE(mu.AwaitWithTimeout(absl::Condition(&arrived), absl::Seconds(10))) << i;
+    }
+    client.TryCancel();
+    done.WaitForNotification();
+  }
+  face_.on_get = [](const RequestContext&, cache::GetResponse&) { return absl::OkStatus(); };
+  ALCOVE_EXPECT_OK(Get({}));
+  EXPECT_EQ(server_->stats().connections_accepted, 1u) << "none was thrown out";
+  for (Finish& finish : waiting) finish(absl::CancelledError("given up"));
 }
 
 TEST_F(RpcServer, TellsTheWorkWhenItsDeadlinePasses) {
