@@ -16,6 +16,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 namespace alcove {
@@ -108,6 +110,19 @@ const CpuFeatures& GetCpuFeatures() {
     return DetectCpuFeatures(level == nullptr ? "" : level);
   }();
   return features;
+}
+
+bool MayUseTiles() {
+#if defined(__x86_64__)
+  static const bool allowed = [] {
+    constexpr int kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM, Linux 5.16
+    constexpr int kTileData = 18;               // the state's number in XCR0
+    return DetectCpuFeatures("").amx_tile && ::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  }();
+  return allowed;
+#else
+  return false;
+#endif
 }
 
 std::string CpuFeatures::Name() const {

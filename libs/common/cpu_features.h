@@ -41,6 +41,10 @@ const CpuFeatures& GetCpuFeatures();
 // What the processor has, limited to `level` ("" for no limit); an unknown level counts as no limit.
 CpuFeatures DetectCpuFeatures(const std::string& level);
 
+// Asks the operating system, once for the process, to keep the tile registers of AMX; false where it does not, and then
+// tile instructions must not be used. Linux saves their 8 KiB only for those who asked.
+bool MayUseTiles();
+
 // "Intel(R) Xeon(R) …, 2 cores, avx512+vnni, 7.6 GiB": the line benchmarks print.
 std::string HardwareDescription();
 

@@ -1,4 +1,5 @@
 // The measured half of bench/embed: runs the model on one thread and prints CPU times, told what to do line by line.
+// Arguments: the model's folder and the precision (auto).
 //
 //   run B S N FILE   embeds a batch of B sequences of S tokens N times; prints the CPU seconds of each run on one line
 //                    and, when FILE is not "-", writes the vectors there as f32
@@ -77,11 +78,15 @@ void Tokenize(const EmbeddingModel& model, std::istream& in) {
 
 int main(int argc, char** argv) {
   if (argc < 2) {
-    std::fprintf(stderr, "usage: %s MODEL_FOLDER\n", argv[0]);
+    std::fprintf(stderr, "usage: %s MODEL_FOLDER [PRECISION]\n", argv[0]);
     return 2;
   }
-  const auto ops = MakeCpuOps(*SupportedKernels().entries[0]);
-  const auto model = EmbeddingModel::Load(argv[1], *ops);
+  const auto ops = MakeBestCpuOps(argc > 2 ? argv[2] : "auto");
+  if (!ops.ok()) {
+    std::fprintf(stderr, "%s\n", ops.status().ToString().c_str());
+    return 1;
+  }
+  const auto model = EmbeddingModel::Load(argv[1], **ops);
   if (!model.ok()) {
     std::fprintf(stderr, "%s\n", model.status().ToString().c_str());
     return 1;
@@ -95,7 +100,7 @@ int main(int argc, char** argv) {
     } else if (command == "tokenize") {
       Tokenize(**model, in);
     } else if (command == "mode") {
-      std::printf("%s %s\n", std::string(ops->name()).c_str(), std::string(ops->precision()).c_str());
+      std::printf("%s %s\n", std::string((*ops)->name()).c_str(), std::string((*ops)->precision()).c_str());
     }
     std::fflush(stdout);
   }

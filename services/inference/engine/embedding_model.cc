@@ -13,7 +13,7 @@ namespace {
 
 // Sequences are run in groups of about this many tokens: enough rows for the matrix products to run at full speed, few
 // enough that a layer's activations stay in the second-level cache.
-constexpr size_t kGroupTokens = 512;
+constexpr size_t kGroupTokens = 256;
 
 }  // namespace
 

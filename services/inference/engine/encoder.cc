@@ -34,40 +34,38 @@ absl::StatusOr<Encoder::Norm> Encoder::LoadNorm(const Weights& weights, const st
   return norm;
 }
 
-absl::StatusOr<std::unique_ptr<const PackedLinear>> Encoder::LoadLinear(const Weights& weights,
-                                                                        const std::string& prefix, size_t inputs,
-                                                                        size_t outputs) const {
+absl::StatusOr<Encoder::Matrix> Encoder::LoadMatrix(const Weights& weights, const std::string& prefix, size_t inputs,
+                                                    size_t outputs) {
   const int64_t weight_shape[] = {Extent(outputs), Extent(inputs)};
   const int64_t bias_shape[] = {Extent(outputs)};
-  ALCOVE_ASSIGN_OR_RETURN(const std::vector<float> weight, weights.ReadFloat(prefix + ".weight", weight_shape));
-  ALCOVE_ASSIGN_OR_RETURN(const std::vector<float> bias, weights.ReadFloat(prefix + ".bias", bias_shape));
-  return ops_.Pack(weight, bias, inputs, outputs);
+  Matrix matrix;
+  ALCOVE_ASSIGN_OR_RETURN(matrix.weight, weights.ReadFloat(prefix + ".weight", weight_shape));
+  ALCOVE_ASSIGN_OR_RETURN(matrix.bias, weights.ReadFloat(prefix + ".bias", bias_shape));
+  return matrix;
 }
 
 absl::Status Encoder::LoadLayer(const Weights& weights, const std::string& prefix) {
   const size_t hidden = config_.hidden_size;
-  Layer layer;
+  EncoderLayerWeights layer;
+  layer.hidden = hidden;
+  layer.heads = config_.heads;
+  layer.intermediate_size = config_.intermediate_size;
+  layer.activation = EpilogueFor(config_.activation);
+  layer.eps = config_.layer_norm_eps;
   // Queries, keys and values are one product with three times the columns.
-  std::vector<float> qkv_weight;
-  std::vector<float> qkv_bias;
   for (const char* part : {"query", "key", "value"}) {
     const std::string name = absl::StrCat(prefix, "attention.self.", part);
-    const int64_t weight_shape[] = {Extent(hidden), Extent(hidden)};
-    const int64_t bias_shape[] = {Extent(hidden)};
-    ALCOVE_ASSIGN_OR_RETURN(const std::vector<float> weight, weights.ReadFloat(name + ".weight", weight_shape));
-    ALCOVE_ASSIGN_OR_RETURN(const std::vector<float> bias, weights.ReadFloat(name + ".bias", bias_shape));
-    qkv_weight.insert(qkv_weight.end(), weight.begin(), weight.end());
-    qkv_bias.insert(qkv_bias.end(), bias.begin(), bias.end());
+    ALCOVE_ASSIGN_OR_RETURN(const Matrix matrix, LoadMatrix(weights, name, hidden, hidden));
+    layer.qkv.weight.insert(layer.qkv.weight.end(), matrix.weight.begin(), matrix.weight.end());
+    layer.qkv.bias.insert(layer.qkv.bias.end(), matrix.bias.begin(), matrix.bias.end());
   }
-  layer.qkv = ops_.Pack(qkv_weight, qkv_bias, hidden, 3 * hidden);
-  ALCOVE_ASSIGN_OR_RETURN(layer.attention_out, LoadLinear(weights, prefix + "attention.output.dense", hidden, hidden));
+  ALCOVE_ASSIGN_OR_RETURN(layer.attention_out, LoadMatrix(weights, prefix + "attention.output.dense", hidden, hidden));
   ALCOVE_ASSIGN_OR_RETURN(layer.attention_norm, LoadNorm(weights, prefix + "attention.output.LayerNorm"));
   ALCOVE_ASSIGN_OR_RETURN(layer.intermediate,
-                          LoadLinear(weights, prefix + "intermediate.dense", hidden, config_.intermediate_size));
-  ALCOVE_ASSIGN_OR_RETURN(layer.output,
-                          LoadLinear(weights, prefix + "output.dense", config_.intermediate_size, hidden));
+                          LoadMatrix(weights, prefix + "intermediate.dense", hidden, layer.intermediate_size));
+  ALCOVE_ASSIGN_OR_RETURN(layer.output, LoadMatrix(weights, prefix + "output.dense", layer.intermediate_size, hidden));
   ALCOVE_ASSIGN_OR_RETURN(layer.output_norm, LoadNorm(weights, prefix + "output.LayerNorm"));
-  layers_.push_back(std::move(layer));
+  layers_.push_back(ops_.MakeLayer(std::move(layer)));
   return absl::OkStatus();
 }
 
@@ -93,36 +91,17 @@ absl::StatusOr<std::unique_ptr<const Encoder>> Encoder::Load(const Weights& weig
 }
 
 void Encoder::Forward(const PackedSequences& batch, Workspace& workspace, float* out) const {
-  const size_t rows = batch.ids.size();
-  const size_t hidden = config_.hidden_size;
-  const size_t head_dim = hidden / config_.heads;
-  const float eps = config_.layer_norm_eps;
-  const Epilogue activation = EpilogueFor(config_.activation);
-  float* qkv = workspace.Get(Workspace::kQkv, rows * 3 * hidden);
-  float* context = workspace.Get(Workspace::kContext, rows * hidden);
-  float* attended = workspace.Get(Workspace::kHidden, rows * hidden);
-  float* intermediate = workspace.Get(Workspace::kIntermediate, rows * config_.intermediate_size);
-
-  ops_.Embed({words_.span(), positions_, types_, hidden}, batch, out);
-  ops_.AddLayerNorm(out, nullptr, embedding_norm_.gamma, embedding_norm_.beta, eps, rows);
-  for (const Layer& layer : layers_) {
-    ops_.Linear(*layer.qkv, out, rows, Epilogue::kNone, workspace, qkv);
-    ops_.Attention(qkv, batch.offsets, config_.heads, head_dim, workspace, context);
-    ops_.Linear(*layer.attention_out, context, rows, Epilogue::kNone, workspace, attended);
-    ops_.AddLayerNorm(attended, out, layer.attention_norm.gamma, layer.attention_norm.beta, eps, rows);
-    ops_.Linear(*layer.intermediate, attended, rows, activation, workspace, intermediate);
-    ops_.Linear(*layer.output, intermediate, rows, Epilogue::kNone, workspace, out);
-    ops_.AddLayerNorm(out, attended, layer.output_norm.gamma, layer.output_norm.beta, eps, rows);
-  }
+  ops_.Embed({words_.span(), positions_, types_, config_.hidden_size}, batch, out);
+  ops_.AddLayerNorm(out, nullptr, embedding_norm_.gamma, embedding_norm_.beta, config_.layer_norm_eps,
+                    batch.ids.size());
+  for (const auto& layer : layers_) layer->Forward(batch.offsets, workspace, out);
 }
 
 size_t Encoder::memory_bytes() const {
-  const auto norm_bytes = [](const Norm& norm) { return (norm.gamma.size() + norm.beta.size()) * sizeof(float); };
-  size_t bytes = (words_.size() + positions_.size() + types_.size()) * sizeof(float) + norm_bytes(embedding_norm_);
-  for (const Layer& layer : layers_) {
-    bytes += layer.qkv->memory_bytes() + layer.attention_out->memory_bytes() + layer.intermediate->memory_bytes() +
-             layer.output->memory_bytes() + norm_bytes(layer.attention_norm) + norm_bytes(layer.output_norm);
-  }
+  size_t bytes =
+      (words_.size() + positions_.size() + types_.size() + embedding_norm_.gamma.size() + embedding_norm_.beta.size()) *
+      sizeof(float);
+  for (const auto& layer : layers_) bytes += layer->memory_bytes();
   return bytes;
 }
 

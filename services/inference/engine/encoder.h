@@ -31,24 +31,14 @@ class Encoder {
   size_t memory_bytes() const;
 
  private:
-  struct Norm {
-    std::vector<float> gamma;
-    std::vector<float> beta;
-  };
-  struct Layer {
-    std::unique_ptr<const PackedLinear> qkv;
-    std::unique_ptr<const PackedLinear> attention_out;
-    Norm attention_norm;
-    std::unique_ptr<const PackedLinear> intermediate;
-    std::unique_ptr<const PackedLinear> output;
-    Norm output_norm;
-  };
+  using Norm = EncoderLayerWeights::Norm;
+  using Matrix = EncoderLayerWeights::Matrix;
 
   Encoder(const EncoderConfig& config, const EncoderOps& ops) : config_(config), ops_(ops) {}
   absl::Status LoadLayer(const Weights& weights, const std::string& prefix);
   absl::StatusOr<Norm> LoadNorm(const Weights& weights, const std::string& prefix) const;
-  absl::StatusOr<std::unique_ptr<const PackedLinear>> LoadLinear(const Weights& weights, const std::string& prefix,
-                                                                 size_t inputs, size_t outputs) const;
+  static absl::StatusOr<Matrix> LoadMatrix(const Weights& weights, const std::string& prefix, size_t inputs,
+                                           size_t outputs);
 
   EncoderConfig config_;
   const EncoderOps& ops_;
@@ -56,7 +46,7 @@ class Encoder {
   std::vector<float> positions_;
   std::vector<float> types_;
   Norm embedding_norm_;
-  std::vector<Layer> layers_;
+  std::vector<std::unique_ptr<const EncoderLayer>> layers_;
 };
 
 }  // namespace alcove::inference

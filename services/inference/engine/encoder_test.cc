@@ -69,6 +69,19 @@ TEST_F(TinyBertTest, EveryInstructionSetEqualsTransformers) {
   }
 }
 
+TEST_F(TinyBertTest, Bf16StaysCloseToTransformersThoughTheseHeadsFillNoTile) {
+  std::vector<const Bf16Kernels*> sets = {&PortableBf16Kernels()};
+  const Bf16KernelList list = SupportedBf16Kernels();
+  sets.insert(sets.end(), list.entries, list.entries + list.count);
+  for (const Bf16Kernels* kernels : sets) {
+    SCOPED_TRACE(kernels->name);
+    const auto ops = MakeCpuBf16Ops(*kernels, *SupportedKernels().entries[0]);
+    ExpectClose(Run(*ops, Activation::kGelu), golden_.Floats("gelu"), 5e-2f);
+    ExpectClose(Run(*ops, Activation::kGeluTanh), golden_.Floats("gelu_new"), 5e-2f);
+    ExpectClose(Run(*ops, Activation::kRelu), golden_.Floats("relu"), 5e-2f);
+  }
+}
+
 TEST_F(TinyBertTest, AVectorIsBitIdenticalInEveryBatch) {
   const auto ops = MakeCpuOps(*SupportedKernels().entries[0]);
   const auto model = EmbeddingModel::Load(folder_, *ops);

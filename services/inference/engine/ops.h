@@ -5,12 +5,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include <absl/status/statusor.h>
 #include <absl/strings/string_view.h>
 #include <absl/types/span.h>
 
 #include "libs/common/memory.h"
+#include "services/inference/engine/cpu/bf16_kernels.h"
 #include "services/inference/engine/cpu/kernels.h"
 #include "services/inference/model/model_config.h"
 
@@ -63,6 +65,38 @@ struct PackedSequences {
   size_t count() const { return offsets.size() - 1; }
 };
 
+// Weights of one transformer layer as a checkpoint has them: matrices [outputs, inputs].
+struct EncoderLayerWeights {
+  struct Matrix {
+    std::vector<float> weight;
+    std::vector<float> bias;
+  };
+  struct Norm {
+    std::vector<float> gamma;
+    std::vector<float> beta;
+  };
+  size_t hidden = 0;
+  size_t heads = 0;
+  size_t intermediate_size = 0;
+  Epilogue activation = Epilogue::kGelu;
+  float eps = 0;
+  Matrix qkv;  // queries, keys and values below one another: three times `hidden` outputs
+  Matrix attention_out;
+  Norm attention_norm;
+  Matrix intermediate;
+  Matrix output;
+  Norm output_norm;
+};
+
+// One transformer layer in whatever form a backend runs fastest. Immutable, thread safe.
+class EncoderLayer {
+ public:
+  virtual ~EncoderLayer() = default;
+  // Replaces x[T, hidden] by the layer's output; `offsets` as in PackedSequences, T its last entry.
+  virtual void Forward(absl::Span<const int32_t> offsets, Workspace& workspace, float* x) const = 0;
+  virtual size_t memory_bytes() const = 0;
+};
+
 // Thread safe; each thread brings its own Workspace. Matrices are row-major f32. A row of a result is bit-identical
 // whatever other rows or sequences are computed with it.
 class EncoderOps {
@@ -81,6 +115,10 @@ class EncoderOps {
   // out[rows, outputs] = epilogue(in[rows, inputs]·Wᵀ + b). `linear` was made by this backend.
   virtual void Linear(const PackedLinear& linear, const float* in, size_t rows, Epilogue epilogue, Workspace& workspace,
                       float* out) const = 0;
+
+  // Attention, normalisation, activation and the four products between them. Unless a backend has a better way, a
+  // sequence of the other operations. The layer may refer to this backend, which outlives it.
+  virtual std::unique_ptr<const EncoderLayer> MakeLayer(EncoderLayerWeights weights) const;
 
   // out[t] = words[id] + types[type] + positions[position in its sequence]. Ids, types and lengths are in range.
   virtual void Embed(const EmbeddingTables& tables, const PackedSequences& batch, float* out) const = 0;
@@ -105,5 +143,10 @@ class EncoderOps {
 std::unique_ptr<const EncoderOps> MakeReferenceOps();
 // The CPU backend in f32 over one set of kernels.
 std::unique_ptr<const EncoderOps> MakeCpuOps(const CpuKernels& kernels);
+// The CPU backend with bf16 products and f32 everything else between layers; `f32` does what is no product.
+std::unique_ptr<const EncoderOps> MakeCpuBf16Ops(const Bf16Kernels& kernels, const CpuKernels& f32);
+// The backend for `precision`: "f32"; "bf16", FAILED_PRECONDITION where this processor has no instructions for it; or
+// "auto", the faster of the two.
+absl::StatusOr<std::unique_ptr<const EncoderOps>> MakeBestCpuOps(absl::string_view precision);
 
 }  // namespace alcove::inference

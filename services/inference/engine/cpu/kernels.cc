@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "libs/common/cpu_features.h"
+#include "services/inference/engine/cpu/bf16_kernels.h"
 
 namespace alcove::inference {
 
@@ -21,6 +22,17 @@ KernelList SupportedKernels() {
   if (GetCpuFeatures().avx2_fma()) add(Avx2Kernels());
 #endif
   add(PortableKernels());
+  return list;
+}
+
+Bf16KernelList SupportedBf16Kernels() {
+  Bf16KernelList list{};
+#if defined(__x86_64__)
+  const CpuFeatures& cpu = GetCpuFeatures();
+  if (!cpu.avx512() || !cpu.avx512bf16) return list;
+  if (cpu.amx_tile && cpu.amx_bf16 && MayUseTiles()) list.entries[list.count++] = &AmxKernels();
+  list.entries[list.count++] = &Avx512Bf16Kernels();
+#endif
   return list;
 }
 
