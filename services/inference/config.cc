@@ -17,6 +17,7 @@ BatchLimits ToBatchLimits(const config::v1::BatchingConfig& config) {
   limits.max_texts = config.max_texts();
   limits.max_tokens = config.max_tokens();
   limits.timeout = ToDuration(config.timeout());
+  limits.wait_when_idle = config.wait_when_idle();
   limits.max_queued = config.max_queued();
   limits.ageing = ToDuration(config.ageing());
   return limits;

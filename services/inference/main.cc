@@ -21,7 +21,7 @@ class Instance final : public rpc::ServiceInstance {
   static absl::StatusOr<std::unique_ptr<rpc::ServiceInstance>> Make(const config::v1::InferenceConfig& config,
                                                                     const rpc::ServiceHost& host) {
     ALCOVE_ASSIGN_OR_RETURN(const std::vector<ModelSource> sources, ModelSources(config));
-    std::unique_ptr<const EncoderOps> ops = MakeCpuOps(*SupportedKernels().entries[0]);
+    ALCOVE_ASSIGN_OR_RETURN(std::unique_ptr<const EncoderOps> ops, MakeBestCpuOps(config.precision()));
     ALCOVE_ASSIGN_OR_RETURN(std::unique_ptr<const ModelCatalog> catalog, ModelCatalog::Load(sources, *ops));
     auto sealing_key = config.sealing_key_file().empty()
                            ? absl::StatusOr<hpke::PrivateKey>(hpke::PrivateKey::Generate())

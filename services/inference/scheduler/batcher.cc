@@ -19,6 +19,7 @@ absl::StatusOr<Batcher::ItemId> Batcher::Add(absl::Time now, absl::Span<const si
     const ItemId id = next_id_++;
     items_.emplace(id, Item{id, count, priority, now, deadline});
     lanes_[static_cast<size_t>(priority)].push_back(id);
+    ++waiting_[static_cast<size_t>(priority)];
     queued_tokens_ += count;
   }
   return first;
@@ -28,6 +29,7 @@ bool Batcher::Cancel(ItemId id) {
   const auto found = items_.find(id);
   if (found == items_.end()) return false;
   queued_tokens_ -= found->second.tokens;
+  --waiting_[static_cast<size_t>(found->second.priority)];
   items_.erase(found);
   if (items_.empty()) {
     for (std::deque<ItemId>& lane : lanes_) lane.clear();
@@ -45,28 +47,35 @@ const Batcher::Item* Batcher::Front(size_t lane) {
   return nullptr;
 }
 
-absl::Time Batcher::OldestArrival() const {
-  absl::Time oldest = absl::InfiniteFuture();
+const Batcher::Item& Batcher::Oldest() const {
+  const Item* oldest = nullptr;
   for (const std::deque<ItemId>& lane : lanes_) {
     for (const ItemId id : lane) {
       const auto found = items_.find(id);
       if (found == items_.end()) continue;
-      oldest = std::min(oldest, found->second.enqueued);
+      if (oldest == nullptr || id < oldest->id) oldest = &found->second;
       break;
     }
   }
-  return oldest;
+  return *oldest;
 }
 
-absl::Time Batcher::Due() const {
+absl::Time Batcher::Due(bool running) const {
   if (items_.empty()) return absl::InfiniteFuture();
   if (items_.size() >= limits_.max_texts || queued_tokens_ >= limits_.max_tokens) return absl::InfinitePast();
-  return OldestArrival() + limits_.timeout;
+  if (!limits_.wait_when_idle) {
+    const bool urgent =
+        waiting_[static_cast<size_t>(Priority::kHigh)] + waiting_[static_cast<size_t>(Priority::kCritical)];
+    if (!running || urgent) return absl::InfinitePast();
+  }
+  const Item& oldest = Oldest();
+  return oldest.id < released_ ? absl::InfinitePast() : oldest.enqueued + limits_.timeout;
 }
 
-Batcher::Batch Batcher::Take(absl::Time now, size_t idle_workers) {
+Batcher::Batch Batcher::Take(absl::Time now, size_t idle_workers, bool running) {
   Batch batch;
-  if (now < Due()) return batch;
+  if (now < Due(running)) return batch;
+  released_ = next_id_;
   const size_t workers = std::max<size_t>(idle_workers, 1);
   const size_t share = std::max(kSmallestShare, (queued_tokens_ + workers - 1) / workers);
   const size_t most_tokens = std::min(limits_.max_tokens, share);
@@ -93,6 +102,7 @@ Batcher::Batch Batcher::Take(absl::Time now, size_t idle_workers) {
     const bool expired = item.deadline <= now;
     if (!expired && !batch.items.empty() && batch.tokens + item.tokens > most_tokens) break;
     lanes_[best_lane].pop_front();
+    --waiting_[best_lane];
     items_.erase(item.id);
     queued_tokens_ -= item.tokens;
     if (expired) {

@@ -26,6 +26,9 @@ struct BatchLimits {
   size_t max_tokens = 4096;
   // How long the oldest text waits for company. A batch leaves earlier when it is full. Zero: never wait.
   absl::Duration timeout = absl::Milliseconds(2);
+  // Whether texts wait for company even when none is in sight. If not, a batch also leaves as soon as no batch of the
+  // model runs, and as soon as a text of high or critical priority waits.
+  bool wait_when_idle = false;
   // Most texts waiting; what would exceed it is refused.
   size_t max_queued = 8192;
   // A text's rank rises by one priority each time it has waited this long, so that low priorities do not starve.
@@ -61,12 +64,14 @@ class Batcher {
   // Takes a text out of the queue. False when it is not there (any more).
   bool Cancel(ItemId id);
 
-  // When a batch should leave: InfinitePast when one is full, InfiniteFuture when nothing waits.
-  absl::Time Due() const;
+  // When a batch should leave: InfinitePast when at once, InfiniteFuture when nothing waits. `running` says whether a
+  // batch of this model runs now.
+  absl::Time Due(bool running = false) const;
 
-  // The batch that leaves at `now`; empty while now < Due(). Texts of higher rank go first, equal ranks in order of
-  // arrival. `idle_workers` (at least 1) divide what waits among them, in shares of at least kSmallestShare tokens.
-  Batch Take(absl::Time now, size_t idle_workers = 1);
+  // The batch that leaves at `now`; empty while now < Due(running). Texts of higher rank go first, equal ranks in order
+  // of arrival. `idle_workers` (at least 1) divide what waits among them, in shares of at least kSmallestShare tokens;
+  // what is left for the others is due at once.
+  Batch Take(absl::Time now, size_t idle_workers = 1, bool running = false);
 
   // Below this many tokens a share is too small to use a core well.
   static constexpr size_t kSmallestShare = 128;
@@ -78,10 +83,14 @@ class Batcher {
  private:
   // Drops ids at the front of a lane that are no longer in items_; null when the lane is empty.
   const Item* Front(size_t lane);
-  absl::Time OldestArrival() const;
+  // The text that came first of those that wait; there is one.
+  const Item& Oldest() const;
 
   BatchLimits limits_;
   ItemId next_id_ = 1;
+  // Texts before it were due when a batch left and wait for a worker, not for company.
+  ItemId released_ = 1;
+  std::array<size_t, kPriorities> waiting_ = {};
   size_t queued_tokens_ = 0;
   absl::flat_hash_map<ItemId, Item> items_;
   std::array<std::deque<ItemId>, kPriorities> lanes_;  // ids in order of arrival; cancelled ones linger

@@ -20,6 +20,7 @@ class BatcherTest : public ::testing::Test {
     limits.max_texts = 32;
     limits.max_tokens = 4096;
     limits.timeout = absl::Milliseconds(50);
+    limits.wait_when_idle = true;
     limits.max_queued = 100;
     return limits;
   }
@@ -107,6 +108,55 @@ TEST_F(BatcherTest, ALoneRequestLeavesAtItsTimeoutAndNotBefore) {
   Advance(1);
   EXPECT_THAT(Take(), ElementsAre(a));
   EXPECT_EQ(batcher_.Due(), absl::InfiniteFuture());
+}
+
+// What is different when nothing waits for company that is not in sight.
+class EagerBatcherTest : public BatcherTest {
+ protected:
+  EagerBatcherTest() {
+    BatchLimits limits = Limits();
+    limits.wait_when_idle = false;
+    batcher_ = Batcher(limits);
+  }
+};
+
+TEST_F(EagerBatcherTest, ALoneRequestLeavesAtOnceWhenItsModelIsIdle) {
+  const auto a = Add();
+  EXPECT_EQ(batcher_.Due(/*running=*/false), absl::InfinitePast());
+  EXPECT_THAT(Take(), ElementsAre(a));
+}
+
+TEST_F(EagerBatcherTest, WhileABatchRunsTextsWaitForCompanyUntilItEndsOrTheTimeout) {
+  const auto a = Add();
+  EXPECT_EQ(batcher_.Due(/*running=*/true), now_ + absl::Milliseconds(50));
+  EXPECT_THAT(batcher_.Take(now_, 1, /*running=*/true).items, SizeIs(0));
+  Advance(20);
+  const auto b = Add();
+  EXPECT_EQ(batcher_.Due(/*running=*/true), now_ + absl::Milliseconds(30));
+  EXPECT_THAT(Take(), ElementsAre(a, b)) << "the running batch has ended";
+}
+
+TEST_F(EagerBatcherTest, AnUrgentTextDoesNotWaitAndTakesTheOthersAlong) {
+  const auto normal = Add(10, Priority::kNormal);
+  const auto high = Add(10, Priority::kHigh);
+  EXPECT_EQ(batcher_.Due(/*running=*/true), absl::InfinitePast());
+  const Batcher::Batch batch = batcher_.Take(now_, 1, /*running=*/true);
+  ASSERT_THAT(batch.items, SizeIs(2));
+  EXPECT_EQ(batch.items[0].id, high);
+  EXPECT_EQ(batch.items[1].id, normal);
+  const auto cancelled = Add(10, Priority::kCritical);
+  Add(10, Priority::kNormal);
+  batcher_.Cancel(cancelled);
+  EXPECT_EQ(batcher_.Due(/*running=*/true), now_ + absl::Milliseconds(50));
+}
+
+TEST_F(EagerBatcherTest, TheShareLeftForAnotherWorkerIsDueAtOnce) {
+  for (int i = 0; i < 4; ++i) Add(100);
+  EXPECT_THAT(batcher_.Take(now_, 2).items, SizeIs(2));
+  EXPECT_EQ(batcher_.Due(/*running=*/true), absl::InfinitePast());
+  EXPECT_THAT(batcher_.Take(now_, 1, /*running=*/true).items, SizeIs(2));
+  Add(100);
+  EXPECT_EQ(batcher_.Due(/*running=*/true), now_ + absl::Milliseconds(50)) << "it came later";
 }
 
 TEST_F(BatcherTest, ACancelledRequestIsAbsent) {

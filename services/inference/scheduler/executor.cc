@@ -49,9 +49,10 @@ struct Executor::Queue {
 
   const std::string name;
   const BatchRunner* const runner;
-  // These three are guarded by the executor's mu_.
+  // These four are guarded by the executor's mu_.
   Batcher batcher;
   uint64_t last_turn = 0;
+  int batches_running = 0;
   absl::flat_hash_map<Batcher::ItemId, Place> places;
   Counter& texts;
   Counter& tokens;
@@ -208,7 +209,7 @@ Executor::Queue* Executor::NextQueue(absl::Time* due) {
   Queue* next = nullptr;
   *due = absl::InfiniteFuture();
   for (Queue* queue : order_) {
-    const absl::Time queue_due = std::max(queue->batcher.Due(), now);
+    const absl::Time queue_due = std::max(queue->batcher.Due(queue->batches_running > 0), now);
     if (next == nullptr || queue_due < *due || (queue_due == *due && queue->last_turn < next->last_turn)) {
       next = queue;
       *due = queue_due;
@@ -250,7 +251,8 @@ void Executor::WorkerLoop() {
     if (stopping_) break;
     queue->last_turn = ++turns_;
     const absl::Time now = clock_->Now();
-    Batcher::Batch batch = queue->batcher.Take(now, idle);
+    Batcher::Batch batch = queue->batcher.Take(now, idle, queue->batches_running > 0);
+    ++queue->batches_running;
     std::vector<Place> places;
     std::vector<Place> expired;
     places.reserve(batch.items.size());
@@ -274,6 +276,7 @@ void Executor::WorkerLoop() {
     workspace_bytes_.fetch_add(workspace.memory_bytes() - reported_bytes, std::memory_order_relaxed);
     reported_bytes = workspace.memory_bytes();
     mu_.Lock();
+    --queue->batches_running;
   }
   mu_.Unlock();
 }

@@ -86,6 +86,7 @@ class ExecutorTest : public ::testing::Test {
   static BatchLimits Limits() {
     BatchLimits limits;
     limits.timeout = absl::Milliseconds(50);
+    limits.wait_when_idle = true;
     limits.max_queued = 64;
     return limits;
   }
@@ -109,6 +110,24 @@ TEST_F(ExecutorTest, AnswersEachRequestWithItsOwnVectorsInOrder) {
   ASSERT_TRUE(b.Wait().ok());
   EXPECT_THAT(b.Wait()->values, ElementsAre(2, 3));
   EXPECT_THAT(runner.batches(), ElementsAre(ElementsAre(1, 2, 3))) << "the requests share a batch";
+}
+
+TEST_F(ExecutorTest, ALoneRequestDoesNotWaitAndThoseThatComeWhileItRunsShareABatch) {
+  FakeRunner runner(/*held=*/true);
+  Executor executor(2, &clock_, &registry_);
+  BatchLimits limits = Limits();
+  limits.wait_when_idle = false;
+  executor.AddModel("m", &runner, limits);
+  Answer lone, b, c;
+  executor.Submit(ctx_, "m", {{1}}, Priority::kNormal, lone.Done());
+  runner.WaitForBatches(1);
+  executor.Submit(ctx_, "m", {{2}}, Priority::kNormal, b.Done());
+  executor.Submit(ctx_, "m", {{3}}, Priority::kNormal, c.Done());
+  runner.Release();
+  EXPECT_TRUE(lone.Wait().ok());
+  EXPECT_TRUE(b.Wait().ok());
+  EXPECT_TRUE(c.Wait().ok());
+  EXPECT_THAT(runner.batches(), ElementsAre(ElementsAre(1), ElementsAre(2, 3)));
 }
 
 TEST_F(ExecutorTest, TwoModelsNeverShareABatch) {
