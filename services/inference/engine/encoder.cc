@@ -65,7 +65,7 @@ absl::Status Encoder::LoadLayer(const Weights& weights, const std::string& prefi
                           LoadMatrix(weights, prefix + "intermediate.dense", hidden, layer.intermediate_size));
   ALCOVE_ASSIGN_OR_RETURN(layer.output, LoadMatrix(weights, prefix + "output.dense", layer.intermediate_size, hidden));
   ALCOVE_ASSIGN_OR_RETURN(layer.output_norm, LoadNorm(weights, prefix + "output.LayerNorm"));
-  layers_.push_back(ops_.MakeLayer(std::move(layer)));
+  layers_.push_back(ops_.MakeLayer(std::move(layer), arena_));
   return absl::OkStatus();
 }
 
@@ -98,11 +98,9 @@ void Encoder::Forward(const PackedSequences& batch, Workspace& workspace, float*
 }
 
 size_t Encoder::memory_bytes() const {
-  size_t bytes =
-      (words_.size() + positions_.size() + types_.size() + embedding_norm_.gamma.size() + embedding_norm_.beta.size()) *
-      sizeof(float);
-  for (const auto& layer : layers_) bytes += layer->memory_bytes();
-  return bytes;
+  // The norms inside layers are too small to count.
+  return (words_.size() + positions_.size() + types_.size() + 2 * embedding_norm_.gamma.size()) * sizeof(float) +
+         arena_.bytes();
 }
 
 }  // namespace alcove::inference

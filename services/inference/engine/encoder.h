@@ -46,6 +46,7 @@ class Encoder {
   std::vector<float> positions_;
   std::vector<float> types_;
   Norm embedding_norm_;
+  WeightArena arena_;
   std::vector<std::unique_ptr<const EncoderLayer>> layers_;
 };
 

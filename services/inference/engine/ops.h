@@ -14,6 +14,7 @@
 #include "libs/common/memory.h"
 #include "services/inference/engine/cpu/bf16_kernels.h"
 #include "services/inference/engine/cpu/kernels.h"
+#include "services/inference/engine/weight_arena.h"
 #include "services/inference/model/model_config.h"
 
 namespace alcove::inference {
@@ -46,7 +47,6 @@ class PackedLinear {
   virtual ~PackedLinear() = default;
   virtual size_t inputs() const = 0;
   virtual size_t outputs() const = 0;
-  virtual size_t memory_bytes() const = 0;
 };
 
 // Look-up tables of the input layer, row-major, each [rows, hidden].
@@ -94,7 +94,6 @@ class EncoderLayer {
   virtual ~EncoderLayer() = default;
   // Replaces x[T, hidden] by the layer's output; `offsets` as in PackedSequences, T its last entry.
   virtual void Forward(absl::Span<const int32_t> offsets, Workspace& workspace, float* x) const = 0;
-  virtual size_t memory_bytes() const = 0;
 };
 
 // Thread safe; each thread brings its own Workspace. Matrices are row-major f32. A row of a result is bit-identical
@@ -108,17 +107,18 @@ class EncoderOps {
   // Number format the matrix products read: "f32", "bf16".
   virtual absl::string_view precision() const = 0;
 
-  // Prepares weight[outputs, inputs] and bias[outputs].
+  // Prepares weight[outputs, inputs] and bias[outputs]; the result lies in the arena, which outlives it.
   virtual std::unique_ptr<const PackedLinear> Pack(absl::Span<const float> weight, absl::Span<const float> bias,
-                                                   size_t inputs, size_t outputs) const = 0;
+                                                   size_t inputs, size_t outputs, WeightArena& arena) const = 0;
 
   // out[rows, outputs] = epilogue(in[rows, inputs]·Wᵀ + b). `linear` was made by this backend.
   virtual void Linear(const PackedLinear& linear, const float* in, size_t rows, Epilogue epilogue, Workspace& workspace,
                       float* out) const = 0;
 
   // Attention, normalisation, activation and the four products between them. Unless a backend has a better way, a
-  // sequence of the other operations. The layer may refer to this backend, which outlives it.
-  virtual std::unique_ptr<const EncoderLayer> MakeLayer(EncoderLayerWeights weights) const;
+  // sequence of the other operations. The layer lies in the arena and may refer to
+  // this backend; both outlive it.
+  virtual std::unique_ptr<const EncoderLayer> MakeLayer(EncoderLayerWeights weights, WeightArena& arena) const;
 
   // out[t] = words[id] + types[type] + positions[position in its sequence]. Ids, types and lengths are in range.
   virtual void Embed(const EmbeddingTables& tables, const PackedSequences& batch, float* out) const = 0;

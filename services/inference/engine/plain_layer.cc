@@ -8,17 +8,18 @@ namespace {
 
 class PlainLayer final : public EncoderLayer {
  public:
-  PlainLayer(const EncoderOps& ops, EncoderLayerWeights weights)
+  PlainLayer(const EncoderOps& ops, EncoderLayerWeights weights, WeightArena& arena)
       : ops_(ops),
         hidden_(weights.hidden),
         heads_(weights.heads),
         intermediate_size_(weights.intermediate_size),
         activation_(weights.activation),
         eps_(weights.eps),
-        qkv_(ops.Pack(weights.qkv.weight, weights.qkv.bias, hidden_, 3 * hidden_)),
-        attention_out_(ops.Pack(weights.attention_out.weight, weights.attention_out.bias, hidden_, hidden_)),
-        intermediate_(ops.Pack(weights.intermediate.weight, weights.intermediate.bias, hidden_, intermediate_size_)),
-        output_(ops.Pack(weights.output.weight, weights.output.bias, intermediate_size_, hidden_)),
+        qkv_(ops.Pack(weights.qkv.weight, weights.qkv.bias, hidden_, 3 * hidden_, arena)),
+        attention_out_(ops.Pack(weights.attention_out.weight, weights.attention_out.bias, hidden_, hidden_, arena)),
+        intermediate_(
+            ops.Pack(weights.intermediate.weight, weights.intermediate.bias, hidden_, intermediate_size_, arena)),
+        output_(ops.Pack(weights.output.weight, weights.output.bias, intermediate_size_, hidden_, arena)),
         attention_norm_(std::move(weights.attention_norm)),
         output_norm_(std::move(weights.output_norm)) {}
 
@@ -35,13 +36,6 @@ class PlainLayer final : public EncoderLayer {
     ops_.Linear(*intermediate_, attended, rows, activation_, workspace, intermediate);
     ops_.Linear(*output_, intermediate, rows, Epilogue::kNone, workspace, x);
     ops_.AddLayerNorm(x, attended, output_norm_.gamma, output_norm_.beta, eps_, rows);
-  }
-
-  size_t memory_bytes() const override {
-    const size_t norms = attention_norm_.gamma.size() + attention_norm_.beta.size() + output_norm_.gamma.size() +
-                         output_norm_.beta.size();
-    return qkv_->memory_bytes() + attention_out_->memory_bytes() + intermediate_->memory_bytes() +
-           output_->memory_bytes() + norms * sizeof(float);
   }
 
  private:
@@ -61,8 +55,8 @@ class PlainLayer final : public EncoderLayer {
 
 }  // namespace
 
-std::unique_ptr<const EncoderLayer> EncoderOps::MakeLayer(EncoderLayerWeights weights) const {
-  return std::make_unique<PlainLayer>(*this, std::move(weights));
+std::unique_ptr<const EncoderLayer> EncoderOps::MakeLayer(EncoderLayerWeights weights, WeightArena& arena) const {
+  return std::make_unique<PlainLayer>(*this, std::move(weights), arena);
 }
 
 }  // namespace alcove::inference

@@ -9,14 +9,13 @@ namespace alcove::inference {
 namespace {
 
 struct ReferenceLinear final : PackedLinear {
-  std::vector<float> weight;  // [outputs, inputs]
-  std::vector<float> bias;
+  absl::Span<float> weight;  // [outputs, inputs]
+  absl::Span<float> bias;
   size_t in = 0;
   size_t out = 0;
 
   size_t inputs() const override { return in; }
   size_t outputs() const override { return out; }
-  size_t memory_bytes() const override { return (weight.size() + bias.size()) * sizeof(float); }
 };
 
 double ApplyEpilogue(Epilogue epilogue, double x) {
@@ -35,10 +34,12 @@ class ReferenceOps final : public EncoderOps {
   absl::string_view precision() const override { return "f32"; }
 
   std::unique_ptr<const PackedLinear> Pack(absl::Span<const float> weight, absl::Span<const float> bias, size_t inputs,
-                                           size_t outputs) const override {
+                                           size_t outputs, WeightArena& arena) const override {
     auto linear = std::make_unique<ReferenceLinear>();
-    linear->weight.assign(weight.begin(), weight.end());
-    linear->bias.assign(bias.begin(), bias.end());
+    linear->weight = arena.Allocate<float>(weight.size());
+    linear->bias = arena.Allocate<float>(bias.size());
+    std::copy(weight.begin(), weight.end(), linear->weight.begin());
+    std::copy(bias.begin(), bias.end(), linear->bias.begin());
     linear->in = inputs;
     linear->out = outputs;
     return linear;

@@ -120,6 +120,7 @@ class Bf16KernelsTest : public ::testing::TestWithParam<size_t> {
 
   const Bf16Kernels* kernels_ = nullptr;
   Workspace workspace_;
+  WeightArena arena_;
 };
 
 TEST_P(Bf16KernelsTest, LinearEqualsTheTwinForAwkwardShapes) {
@@ -157,7 +158,8 @@ TEST_P(Bf16KernelsTest, LinearWithoutRoundingErrorsEqualsTheReferenceExactly) {
   const auto in = integers(rows * depth), weight = integers(columns * depth), bias = integers(columns);
   const auto ops = MakeReferenceOps();
   std::vector<float> want(rows * columns);
-  ops->Linear(*ops->Pack(weight, bias, depth, columns), in.data(), rows, Epilogue::kNone, workspace_, want.data());
+  ops->Linear(*ops->Pack(weight, bias, depth, columns, arena_), in.data(), rows, Epilogue::kNone, workspace_,
+              want.data());
   EXPECT_EQ(RunLinear(*kernels_, in, rows, depth, weight, bias, Epilogue::kNone).f32, want);
 }
 
@@ -174,7 +176,7 @@ TEST_P(Bf16KernelsTest, ActivationsStayCloseToTheReferenceFarFromZero) {
   for (Epilogue epilogue : {Epilogue::kGelu, Epilogue::kGeluTanh, Epilogue::kRelu}) {
     const auto got = RunLinear(*kernels_, in, in.size(), 1, {1.0f}, {0.0f}, epilogue).f32;
     std::vector<float> want(in.size());
-    ops->Linear(*ops->Pack({1.0f}, {0.0f}, 1, 1), in.data(), in.size(), epilogue, workspace_, want.data());
+    ops->Linear(*ops->Pack({1.0f}, {0.0f}, 1, 1, arena_), in.data(), in.size(), epilogue, workspace_, want.data());
     for (size_t i = 0; i < in.size(); ++i) {
       // Sums begin as bf16, so that numbers like 1e30 are only as exact as that.
       ASSERT_NEAR(got[i], want[i], 4e-5f + 4e-3f * std::fabs(want[i]) + 1e-7f * std::fabs(in[i])) << in[i];

@@ -18,14 +18,13 @@ uint16_t* GetBf16(Workspace& workspace, Workspace::Slot slot, size_t entries) {
 constexpr size_t kRowsReadPastTheLast = kBf16Block;
 
 struct Bf16Linear final : PackedLinear {
-  AlignedBuffer<uint16_t> tiles;
-  AlignedBuffer<float> bias;
+  absl::Span<uint16_t> tiles;
+  absl::Span<float> bias;
   size_t in = 0;
   size_t out = 0;
 
   size_t inputs() const override { return in; }
   size_t outputs() const override { return out; }
-  size_t memory_bytes() const override { return tiles.size() * sizeof(uint16_t) + bias.size() * sizeof(float); }
 
   Bf16LinearArgs Args(const uint16_t* input, size_t rows, Epilogue epilogue) const {
     Bf16LinearArgs args{};
@@ -41,13 +40,14 @@ struct Bf16Linear final : PackedLinear {
 };
 
 std::unique_ptr<const Bf16Linear> PackBf16(const Bf16Kernels& kernels, absl::Span<const float> weight,
-                                           absl::Span<const float> bias, size_t inputs, size_t outputs) {
+                                           absl::Span<const float> bias, size_t inputs, size_t outputs,
+                                           WeightArena& arena) {
   auto linear = std::make_unique<Bf16Linear>();
   linear->in = inputs;
   linear->out = outputs;
   const size_t depth = RoundUpToBf16Block(inputs), columns = RoundUpToBf16Block(outputs);
-  linear->tiles = AlignedBuffer<uint16_t>(columns * depth, HugePages::kTransparent);
-  linear->bias = AlignedBuffer<float>(columns);
+  linear->tiles = arena.Allocate<uint16_t>(columns * depth);
+  linear->bias = arena.Allocate<float>(columns);
   std::copy(bias.begin(), bias.end(), linear->bias.begin());
   // One row in tiles: its blocks of 32 are a tile apart.
   std::vector<uint16_t> row(depth / kBf16Block * kBf16TileEntries);
@@ -63,7 +63,7 @@ std::unique_ptr<const Bf16Linear> PackBf16(const Bf16Kernels& kernels, absl::Spa
 
 class Bf16Layer final : public EncoderLayer {
  public:
-  Bf16Layer(const Bf16Kernels& kernels, const EncoderOps& f32, EncoderLayerWeights weights)
+  Bf16Layer(const Bf16Kernels& kernels, const EncoderOps& f32, EncoderLayerWeights weights, WeightArena& arena)
       : kernels_(kernels),
         f32_(f32),
         hidden_(weights.hidden),
@@ -71,10 +71,10 @@ class Bf16Layer final : public EncoderLayer {
         intermediate_size_(weights.intermediate_size),
         activation_(weights.activation),
         eps_(weights.eps),
-        qkv_(Pack(weights.qkv, hidden_, 3 * hidden_)),
-        attention_out_(Pack(weights.attention_out, hidden_, hidden_)),
-        intermediate_(Pack(weights.intermediate, hidden_, intermediate_size_)),
-        output_(Pack(weights.output, intermediate_size_, hidden_)),
+        qkv_(Pack(weights.qkv, hidden_, 3 * hidden_, arena)),
+        attention_out_(Pack(weights.attention_out, hidden_, hidden_, arena)),
+        intermediate_(Pack(weights.intermediate, hidden_, intermediate_size_, arena)),
+        output_(Pack(weights.output, intermediate_size_, hidden_, arena)),
         attention_norm_(std::move(weights.attention_norm)),
         output_norm_(std::move(weights.output_norm)) {}
 
@@ -100,17 +100,10 @@ class Bf16Layer final : public EncoderLayer {
                             nullptr);
   }
 
-  size_t memory_bytes() const override {
-    const size_t norms = attention_norm_.gamma.size() + attention_norm_.beta.size() + output_norm_.gamma.size() +
-                         output_norm_.beta.size();
-    return qkv_->memory_bytes() + attention_out_->memory_bytes() + intermediate_->memory_bytes() +
-           output_->memory_bytes() + norms * sizeof(float);
-  }
-
  private:
-  std::unique_ptr<const Bf16Linear> Pack(const EncoderLayerWeights::Matrix& matrix, size_t inputs,
-                                         size_t outputs) const {
-    return PackBf16(kernels_, matrix.weight, matrix.bias, inputs, outputs);
+  std::unique_ptr<const Bf16Linear> Pack(const EncoderLayerWeights::Matrix& matrix, size_t inputs, size_t outputs,
+                                         WeightArena& arena) const {
+    return PackBf16(kernels_, matrix.weight, matrix.bias, inputs, outputs, arena);
   }
 
   void Run(const Bf16Linear& linear, const uint16_t* in, size_t rows, Epilogue epilogue, float* out) const {
@@ -167,8 +160,8 @@ class Bf16Ops final : public EncoderOps {
   absl::string_view precision() const override { return "bf16"; }
 
   std::unique_ptr<const PackedLinear> Pack(absl::Span<const float> weight, absl::Span<const float> bias, size_t inputs,
-                                           size_t outputs) const override {
-    return PackBf16(kernels_, weight, bias, inputs, outputs);
+                                           size_t outputs, WeightArena& arena) const override {
+    return PackBf16(kernels_, weight, bias, inputs, outputs, arena);
   }
 
   void Linear(const PackedLinear& packed, const float* in, size_t rows, Epilogue epilogue, Workspace& workspace,
@@ -182,8 +175,8 @@ class Bf16Ops final : public EncoderOps {
     kernels_.linear(args);
   }
 
-  std::unique_ptr<const EncoderLayer> MakeLayer(EncoderLayerWeights weights) const override {
-    return std::make_unique<Bf16Layer>(kernels_, *f32_, std::move(weights));
+  std::unique_ptr<const EncoderLayer> MakeLayer(EncoderLayerWeights weights, WeightArena& arena) const override {
+    return std::make_unique<Bf16Layer>(kernels_, *f32_, std::move(weights), arena);
   }
 
   void Embed(const EmbeddingTables& tables, const PackedSequences& batch, float* out) const override {

@@ -14,14 +14,13 @@ namespace {
 size_t RoundUpToGranule(size_t value) { return (value + kPanelGranule - 1) / kPanelGranule * kPanelGranule; }
 
 struct CpuLinear final : PackedLinear {
-  AlignedBuffer<float> panels;
-  AlignedBuffer<float> bias;
+  absl::Span<float> panels;
+  absl::Span<float> bias;
   size_t in = 0;
   size_t out = 0;
 
   size_t inputs() const override { return in; }
   size_t outputs() const override { return out; }
-  size_t memory_bytes() const override { return (panels.size() + bias.size()) * sizeof(float); }
 };
 
 class CpuOps final : public EncoderOps {
@@ -32,12 +31,12 @@ class CpuOps final : public EncoderOps {
   absl::string_view precision() const override { return "f32"; }
 
   std::unique_ptr<const PackedLinear> Pack(absl::Span<const float> weight, absl::Span<const float> bias, size_t inputs,
-                                           size_t outputs) const override {
+                                           size_t outputs, WeightArena& arena) const override {
     auto linear = std::make_unique<CpuLinear>();
     linear->in = inputs;
     linear->out = outputs;
-    linear->panels = AlignedBuffer<float>(RoundUpToGranule(outputs) * inputs, HugePages::kTransparent);
-    linear->bias = AlignedBuffer<float>(RoundUpToGranule(outputs));
+    linear->panels = arena.Allocate<float>(RoundUpToGranule(outputs) * inputs);
+    linear->bias = arena.Allocate<float>(RoundUpToGranule(outputs));
     std::copy(bias.begin(), bias.end(), linear->bias.begin());
     float* panel = linear->panels.data();
     for (size_t column = 0; column < outputs; column += kPanelColumns) {

@@ -45,7 +45,8 @@ class KernelsTest : public ::testing::TestWithParam<size_t> {
   std::vector<float> RunLinear(const EncoderOps& ops, const std::vector<float>& in, const std::vector<float>& weight,
                                const std::vector<float>& bias, size_t rows, Epilogue epilogue) {
     const size_t outputs = bias.size();
-    const auto packed = ops.Pack(weight, bias, weight.size() / outputs, outputs);
+    WeightArena arena;
+    const auto packed = ops.Pack(weight, bias, weight.size() / outputs, outputs, arena);
     std::vector<float> out(rows * outputs, NAN);
     ops.Linear(*packed, in.data(), rows, epilogue, workspace_, out.data());
     return out;
