@@ -95,6 +95,7 @@ inline void FinishRows(const Bf16LinearArgs& args, const float* block, size_t bl
 template <Epilogue E, size_t Panels>
 inline void FinishRows(const Bf16LinearArgs& args, const PendingBlock& pending, size_t begin, size_t end) {
   if (end > pending.rows) end = pending.rows;
+  if (begin >= end) return;
   for (size_t panel = 0; panel < Panels; ++panel) {
     FinishRows<E>(args, pending.block + panel * 32, 32 * Panels, pending.row, pending.column + 32 * panel, begin, end);
   }
