@@ -18,26 +18,26 @@
 namespace {
 
 namespace gateway = alcove::gateway;
+namespace net = alcove::net;
 
-class ProxyHandler final : public gateway::Handler {
+class ProxyHandler final : public net::Handler {
  public:
-  ProxyHandler(gateway::Loop& loop, const std::string& backend, const std::string& key) : upstreams_(loop) {
+  ProxyHandler(net::Loop& loop, const std::string& backend, const std::string& key) : upstreams_(loop) {
     gateway::UpstreamOptions options;
     options.name = "echo";
     options.endpoints = {backend};
     gateway::UpstreamPool& pool = upstreams_.Add(options);
     auto identity = std::make_shared<gateway::Identity>();
     identity->tenant = "bench";
-    identity->request_limit = gateway::Gcra(100e6, 100e6);
+    identity->request_limit = alcove::Gcra(100e6, 100e6);
     keys_[key] = identity;
     gateway::GrpcProxyOptions proxy;
     proxy.route = [&pool](std::string_view) { return &pool; };
-    proxy.authenticate =
-        [this](const gateway::ServerStream& stream) -> absl::StatusOr<std::shared_ptr<gateway::Identity>> {
+    proxy.authenticate = [this](const net::ServerStream& stream) -> absl::StatusOr<std::shared_ptr<gateway::Identity>> {
       constexpr std::string_view kBearer = "Bearer ";
       std::string_view key = stream.headers().Get("authorization");
       if (key.substr(0, kBearer.size()) == kBearer) key.remove_prefix(kBearer.size());
-      const auto found = keys_.find(gateway::AbslView(key));
+      const auto found = keys_.find(net::AbslView(key));
       if (found == keys_.end()) return absl::UnauthenticatedError("unknown API key");
       return found->second;
     };
@@ -45,12 +45,12 @@ class ProxyHandler final : public gateway::Handler {
     proxy_ = std::make_unique<gateway::GrpcProxy>(loop, std::move(proxy));
     upstreams_.Start();
   }
-  void OnExchange(std::shared_ptr<gateway::Exchange> exchange) override {
-    gateway::HttpResponse response;
+  void OnExchange(std::shared_ptr<net::Exchange> exchange) override {
+    net::HttpResponse response;
     response.status = 404;
     exchange->Respond(std::move(response));
   }
-  gateway::StreamHandler* OnGrpcStream(gateway::ServerStream& stream) override { return proxy_->Accept(stream); }
+  net::StreamHandler* OnGrpcStream(net::ServerStream& stream) override { return proxy_->Accept(stream); }
 
  private:
   gateway::UpstreamSet upstreams_;
@@ -70,13 +70,13 @@ int main(int argc, char** argv) {
   sigaddset(&set, SIGTERM);
   sigaddset(&set, SIGINT);
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  gateway::ServerOptions options;
+  net::ServerOptions options;
   options.port = static_cast<uint16_t>(std::atoi(argv[1]));
   options.threads = 1;
   const std::string backend = argv[2];
   const std::string key = argv[3];
-  auto server = gateway::Server::Start(
-      options, [&](gateway::Loop& loop) { return std::make_unique<ProxyHandler>(loop, backend, key); });
+  auto server =
+      net::Server::Start(options, [&](net::Loop& loop) { return std::make_unique<ProxyHandler>(loop, backend, key); });
   if (!server.ok()) {
     std::fprintf(stderr, "%s\n", std::string(server.status().message()).c_str());
     return 1;

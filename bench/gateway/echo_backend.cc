@@ -14,16 +14,16 @@
 
 namespace {
 
-namespace gateway = alcove::gateway;
+namespace net = alcove::net;
 
 // Answers one stream: what comes in goes out, then an OK.
-class Echo final : public gateway::StreamHandler {
+class Echo final : public net::StreamHandler {
  public:
   explicit Echo(std::vector<std::unique_ptr<Echo>>* free) : free_(free) {
     head_.AddLower("content-type", "application/grpc");
     trailers_.AddLower("grpc-status", "0");
   }
-  void Begin(gateway::ServerStream& stream) {
+  void Begin(net::ServerStream& stream) {
     stream_ = &stream;
     started_ = false;
   }
@@ -45,20 +45,20 @@ class Echo final : public gateway::StreamHandler {
     started_ = true;
   }
   std::vector<std::unique_ptr<Echo>>* free_;
-  gateway::ServerStream* stream_ = nullptr;
+  net::ServerStream* stream_ = nullptr;
   bool started_ = false;
-  gateway::HeaderList head_;
-  gateway::HeaderList trailers_;
+  net::HeaderList head_;
+  net::HeaderList trailers_;
 };
 
-class EchoHandler final : public gateway::Handler {
+class EchoHandler final : public net::Handler {
  public:
-  void OnExchange(std::shared_ptr<gateway::Exchange> exchange) override {
-    gateway::HttpResponse response;
+  void OnExchange(std::shared_ptr<net::Exchange> exchange) override {
+    net::HttpResponse response;
     response.status = 404;
     exchange->Respond(std::move(response));
   }
-  gateway::StreamHandler* OnGrpcStream(gateway::ServerStream& stream) override {
+  net::StreamHandler* OnGrpcStream(net::ServerStream& stream) override {
     // An echo is no answer to a health check: without a health service the backend counts as healthy.
     if (stream.path().substr(0, 13) == "/grpc.health.") return nullptr;
     Echo* echo;
@@ -88,10 +88,10 @@ int main(int argc, char** argv) {
   sigaddset(&set, SIGTERM);
   sigaddset(&set, SIGINT);
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  gateway::ServerOptions options;
+  net::ServerOptions options;
   options.port = static_cast<uint16_t>(std::atoi(argv[1]));
   options.threads = 1;
-  auto server = gateway::Server::Start(options, [](gateway::Loop&) { return std::make_unique<EchoHandler>(); });
+  auto server = net::Server::Start(options, [](net::Loop&) { return std::make_unique<EchoHandler>(); });
   if (!server.ok()) {
     std::fprintf(stderr, "%s\n", std::string(server.status().message()).c_str());
     return 1;
