@@ -196,7 +196,7 @@ struct Bench {
       const GaloisKeys galois = MakeGaloisKeys(context, secret, elements);
       key_bytes = WriteGaloisKeys(galois, context.parameters(), {{4, 1}, Compression::kZlib}).size();
       keys = std::make_unique<ExpansionKeys>(ExpansionKeys::Prepare(context, galois, layout.levels()).value());
-      encrypted = EncryptSymmetric(context, secret, *EncodeQuery(context, query, layout));
+      encrypted = EncryptSymmetric(context, secret, EncodeQuery(context, layout, query).value()[0]);
       query_bytes = WriteCiphertext(encrypted, {{4, 1}, Compression::kZlib}).size();
       for (size_t begin = 0; begin < rows; begin += layout.rows_per_block()) {
         const size_t count = std::min(layout.rows_per_block(), rows - begin);

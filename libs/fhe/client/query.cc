@@ -18,8 +18,16 @@ absl::StatusOr<std::vector<uint64_t>> Encode(const Context& context, absl::Span<
   }
   // (t+1)/2 is the inverse of two.
   const uint64_t factor = t.Pow((t.value() + 1) / 2, static_cast<uint64_t>(levels));
+  const auto limit = static_cast<int64_t>(t.value() / 2);
+  bool fits = true;
   std::vector<uint64_t> out;
-  for (int32_t v : query) out.push_back(t.Mul(t.FromSigned(v), factor));
+  out.reserve(query.size());
+  for (int32_t v : query) {
+    // No branch on what is secret.
+    fits &= v <= limit && v >= -limit;
+    out.push_back(t.Mul(t.FromSigned(v), factor));
+  }
+  if (!fits) return absl::InvalidArgumentError("a number of the query exceeds t/2");
   return out;
 }
 
@@ -35,13 +43,19 @@ absl::StatusOr<std::vector<uint64_t>> EncodeQuery(const Context& context, absl::
   return Encode(context, query, ExpansionLevels(query.size()));
 }
 
-absl::StatusOr<std::vector<uint64_t>> EncodeQuery(const Context& context, absl::Span<const int32_t> query,
-                                                  const Layout& layout) {
+absl::StatusOr<std::vector<std::vector<uint64_t>>> EncodeQuery(const Context& context, const Layout& layout,
+                                                               absl::Span<const int32_t> query) {
   if (query.size() != layout.dimensions()) {
     return absl::InvalidArgumentError(
         absl::StrCat("a query of ", query.size(), " numbers against ", layout.dimensions(), " dimensions"));
   }
-  return Encode(context, query, layout.levels());
+  std::vector<std::vector<uint64_t>> out;
+  for (const QueryPart& part : layout.parts()) {
+    auto coefficients = Encode(context, query.subspan(part.first, part.numbers), part.levels);
+    if (!coefficients.ok()) return coefficients.status();
+    out.push_back(*std::move(coefficients));
+  }
+  return out;
 }
 
 std::vector<int64_t> DecodeScores(const Context& context, absl::Span<const uint64_t> coefficients, const Layout& layout,

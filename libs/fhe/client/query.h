@@ -11,15 +11,16 @@
 
 namespace alcove::fhe {
 
-// Coefficient d holds query[d] / 2^levels mod t, so that the expansion's doublings give query[d] back; levels is
-// ExpansionLevels(query.size()). |query[d]| < t/2; t must be odd.
+// One ciphertext, full expansion: coefficient d holds query[d] / 2^levels mod t, so that the expansion's doublings give
+// query[d] back; levels is ExpansionLevels(query.size()). |query[d]| < t/2; t must be odd.
 absl::StatusOr<std::vector<uint64_t>> EncodeQuery(const Context& context, absl::Span<const int32_t> query);
 
-// The same for a collection's layout: divided by 2^layout.levels(). query.size() must be layout.dimensions().
-absl::StatusOr<std::vector<uint64_t>> EncodeQuery(const Context& context, absl::Span<const int32_t> query,
-                                                  const Layout& layout);
+// The same for a collection's layout: the coefficients of each ciphertext of the query, in the order of layout.parts().
+// query.size() must be layout.dimensions(). INVALID_ARGUMENT, too, when a number exceeds t/2.
+absl::StatusOr<std::vector<std::vector<uint64_t>>> EncodeQuery(const Context& context, const Layout& layout,
+                                                               absl::Span<const int32_t> query);
 
-// The scores of the first `rows` rows of a block, in (-t/2, t/2].
+// The scores of the first `rows` rows of a block, in (-t/2, t/2], from the N decrypted coefficients of its reply.
 std::vector<int64_t> DecodeScores(const Context& context, absl::Span<const uint64_t> coefficients, const Layout& layout,
                                   size_t rows);
 

@@ -27,34 +27,35 @@ absl::StatusOr<Block> Block::Encode(const Context& context, const Layout& layout
     return absl::ResourceExhaustedError("no memory for a block of the encoded collection");
 
   const uint64_t q = context.modulus(0).value();
-  const size_t width = size_t{1} << layout.levels();
   // Eight polynomials at a time, so that a cache line of the rows is used eight times for each visit.
   constexpr size_t kTogether = 8;
   std::vector<Words> coefficients(kTogether, Words(n));
-  for (size_t first = 0; first < layout.polynomials(); first += kTogether) {
-    const size_t count = std::min(kTogether, layout.polynomials() - first);
-    for (size_t i = 0; i < count; ++i) std::fill(coefficients[i].begin(), coefficients[i].end(), 0);
-    for (size_t k = 0; k < layout.fold(); ++k) {
-      const size_t d = first + k * width;
-      const size_t present = d < dimensions ? std::min(count, dimensions - d) : 0;
-      for (size_t r = 0; r < rows; ++r) {
-        // X^(Position - k 2^l); below zero the sign turns.
-        const size_t position = layout.Position(r);
-        const bool wraps = position < k * width;
-        const size_t at = wraps ? position + n - k * width : position - k * width;
-        for (size_t i = 0; i < present; ++i) {
-          const int64_t v = wraps ? -int64_t{values[r * dimensions + d + i]} : int64_t{values[r * dimensions + d + i]};
-          coefficients[i][at] = static_cast<uint64_t>(v) + (q & -static_cast<uint64_t>(v < 0));
+  size_t done = 0;  // polynomials of earlier parts
+  for (const QueryPart& part : layout.parts()) {
+    for (size_t first = 0; first < part.polynomials; first += kTogether) {
+      const size_t count = std::min(kTogether, part.polynomials - first);
+      for (size_t i = 0; i < count; ++i) std::fill(coefficients[i].begin(), coefficients[i].end(), 0);
+      for (size_t k = 0; k < layout.fold(); ++k) {
+        const size_t j = first + k * layout.width();
+        const size_t present = j < part.numbers ? std::min(count, part.numbers - j) : 0;
+        for (size_t r = 0; r < rows && present > 0; ++r) {
+          const size_t at = layout.Position(r) - k * layout.width();
+          const int8_t* numbers = values.data() + r * dimensions + part.first + j;
+          for (size_t i = 0; i < present; ++i) {
+            const int64_t v = numbers[i];
+            coefficients[i][at] = static_cast<uint64_t>(v) + (q & -static_cast<uint64_t>(v < 0));
+          }
+        }
+      }
+      for (size_t i = 0; i < count; ++i) {
+        context.ntt(0).Forward(coefficients[i].data());
+        for (size_t tile = 0; tile < n / kTile; ++tile) {
+          std::copy_n(coefficients[i].data() + tile * kTile, kTile,
+                      out.words_.data() + (tile * layout.polynomials() + done + first + i) * kTile);
         }
       }
     }
-    for (size_t i = 0; i < count; ++i) {
-      context.ntt(0).Forward(coefficients[i].data());
-      for (size_t tile = 0; tile < n / kTile; ++tile) {
-        std::copy_n(coefficients[i].data() + tile * kTile, kTile,
-                    out.words_.data() + (tile * layout.polynomials() + first + i) * kTile);
-      }
-    }
+    done += part.polynomials;
   }
   return out;
 }

@@ -20,7 +20,8 @@ namespace {
 struct FileHeader {
   char magic[8];  // "ALCFHEDB"
   uint32_t version;
-  int32_t levels;
+  uint16_t levels;
+  uint16_t fold;         // 0: what makes one ciphertext a query
   uint8_t parms_id[32];  // key level
   uint64_t dimensions;
   uint64_t rows;
@@ -81,21 +82,26 @@ size_t DatabaseSnapshot::MemoryBytes() const {
   return bytes;
 }
 
-absl::StatusOr<std::unique_ptr<Database>> Database::Create(std::shared_ptr<const Context> context,
-                                                           const DatabaseOptions& options) {
-  if (context->data_rows() != 1 || context->modulus(0).bits() > 50) {
+absl::Status Database::Check(const Context& context, const DatabaseOptions& options) {
+  if (context.data_rows() != 1 || context.modulus(0).bits() > 50) {
     return FaultError(Fault::kPrimeOutOfRange, "an encoded collection needs exactly one data prime, below 2^50");
   }
-  if (options.layout.degree() != context->degree() || options.layout.polynomials() > kMaxMacTerms) {
+  if (options.layout.degree() != context.degree() || options.layout.polynomials() > kMaxMacTerms) {
     return absl::InvalidArgumentError("the layout does not suit the parameters");
   }
   if (!(options.max_row_energy > 0)) return absl::InvalidArgumentError("the largest energy of a row must be positive");
-  const SearchNoise noise = BoundSearchNoise(context->parameters(), options.layout, options.max_row_energy);
+  const SearchNoise noise = BoundSearchNoise(context.parameters(), options.layout, options.max_row_energy);
   if (!(noise.failure_log2 < kMaxFailureLog2)) {
     return absl::InvalidArgumentError(absl::StrCat("rows of energy ", options.max_row_energy,
                                                    " could decrypt wrongly with a probability of 2^",
                                                    noise.failure_log2, " a reply; the limit is 2^", kMaxFailureLog2));
   }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<Database>> Database::Create(std::shared_ptr<const Context> context,
+                                                           const DatabaseOptions& options) {
+  if (absl::Status s = Check(*context, options); !s.ok()) return s;
   return std::unique_ptr<Database>(new Database(std::move(context), options));
 }
 
@@ -154,25 +160,55 @@ void Database::Truncate(size_t rows) {
   changed_.resize(std::min(changed_.size(), options_.layout.Blocks(rows) + 1));
 }
 
+absl::Status Database::SetLayout(const Layout& layout) {
+  if (layout.dimensions() != options_.layout.dimensions()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a layout of ", layout.dimensions(), " dimensions for rows of ", options_.layout.dimensions()));
+  }
+  if (layout == options_.layout) return absl::OkStatus();
+  DatabaseOptions options = options_;
+  options.layout = layout;
+  if (absl::Status s = Check(*context_, options); !s.ok()) return s;
+  options_ = std::move(options);
+  changed_.assign(options_.layout.Blocks(rows_), true);
+  return absl::OkStatus();
+}
+
 absl::Status Database::Commit(uint64_t sequence) {
-  const size_t per_block = options_.layout.rows_per_block();
-  const size_t dimensions = options_.layout.dimensions();
+  return Commit(sequence, [](size_t n, absl::FunctionRef<void(size_t)> body) {
+    for (size_t i = 0; i < n; ++i) body(i);
+  });
+}
+
+absl::Status Database::Commit(uint64_t sequence, ForEach for_each) {
+  const Layout& layout = options_.layout;
+  const size_t per_block = layout.rows_per_block();
+  const size_t dimensions = layout.dimensions();
   const auto before = snapshot();
   auto after = std::make_shared<DatabaseSnapshot>();
-  after->layout = options_.layout;
+  after->layout = layout;
   after->rows = rows_;
   after->sequence = sequence;
-  for (size_t b = 0; b < options_.layout.Blocks(rows_); ++b) {
-    if (b < before->blocks.size() && !(b < changed_.size() && changed_[b])) {
-      after->blocks.push_back(before->blocks[b]);
-      continue;
+  after->blocks.resize(layout.Blocks(rows_));
+  std::vector<size_t> stale;
+  for (size_t b = 0; b < after->blocks.size(); ++b) {
+    const bool kept = before->layout == layout && b < before->blocks.size() && !(b < changed_.size() && changed_[b]);
+    if (kept) {
+      after->blocks[b] = before->blocks[b];
+    } else {
+      stale.push_back(b);
     }
-    const size_t rows = std::min(per_block, rows_ - b * per_block);
-    auto block =
-        Block::Encode(*context_, options_.layout,
-                      absl::MakeConstSpan(values_).subspan(b * per_block * dimensions, rows * dimensions), rows);
-    if (!block.ok()) return block.status();
-    after->blocks.push_back(std::make_shared<const Block>(*std::move(block)));
+  }
+  std::vector<absl::Status> results(stale.size());
+  for_each(stale.size(), [&](size_t i) {
+    const size_t b = stale[i], rows = layout.RowsOf(b, rows_);
+    auto block = Block::Encode(
+        *context_, layout, absl::MakeConstSpan(values_).subspan(b * per_block * dimensions, rows * dimensions), rows);
+    results[i] = block.status();
+    if (block.ok()) after->blocks[b] = std::make_shared<const Block>(*std::move(block));
+  });
+  for (absl::Status& result : results) {
+    if (!result.ok()) return std::move(result);
   }
   changed_.clear();
   absl::MutexLock lock(&mutex_);
@@ -185,7 +221,7 @@ std::shared_ptr<const DatabaseSnapshot> Database::snapshot() const {
   return snapshot_;
 }
 
-size_t Database::MemoryBytes() const { return values_.capacity() + snapshot()->MemoryBytes(); }
+size_t Database::MemoryBytes() const { return RowBytes() + snapshot()->MemoryBytes(); }
 
 absl::StatusOr<std::string> Database::Serialise() const {
   const auto current = snapshot();
@@ -195,7 +231,9 @@ absl::StatusOr<std::string> Database::Serialise() const {
   FileHeader header{};
   std::memcpy(header.magic, kMagic, sizeof kMagic);
   header.version = kVersion;
-  header.levels = options_.layout.levels();
+  const bool one_part = options_.layout.parts().size() == 1;
+  header.levels = static_cast<uint16_t>(options_.layout.levels());
+  header.fold = one_part ? uint16_t{0} : static_cast<uint16_t>(options_.layout.fold());
   std::copy(context_->key_id().begin(), context_->key_id().end(), header.parms_id);
   header.dimensions = options_.layout.dimensions();
   header.rows = rows_;
@@ -255,8 +293,13 @@ absl::StatusOr<std::unique_ptr<Database>> Database::ParseRows(std::shared_ptr<co
       header.rows * header.dimensions != payload) {
     return absl::DataLossError("the size of an encoded collection's file does not fit its header");
   }
-  const auto layout = Layout::Create(context->degree(), header.dimensions, header.levels);
+  const auto layout = header.fold == 0
+                          ? Layout::Create(context->degree(), header.dimensions, header.levels)
+                          : Layout::Create(context->degree(), header.dimensions, header.levels, header.fold);
   if (!layout.ok()) return absl::DataLossError(layout.status().message());
+  if (header.fold != 0 && layout->parts().size() == 1) {
+    return absl::DataLossError("an encoded collection's file names a fold it does not need");
+  }
   auto out = Create(std::move(context), {*layout, header.max_row_energy});
   if (!out.ok()) return out.status();
   Database& database = **out;

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include <absl/base/thread_annotations.h>
+#include <absl/functional/function_ref.h>
 #include <absl/status/statusor.h>
 #include <absl/synchronization/mutex.h>
 #include <absl/types/span.h>
@@ -59,6 +60,7 @@ class Database {
                                                           const DatabaseOptions& options);
 
   const DatabaseOptions& options() const { return options_; }
+  const Layout& layout() const { return options_.layout; }
   const Context& context() const { return *context_; }
   // Rows including those set since the last Commit.
   size_t rows() const { return rows_; }
@@ -73,16 +75,31 @@ class Database {
   absl::Span<const int8_t> Row(size_t row) const;
   // Drops rows from `rows` on.
   void Truncate(size_t rows);
+  // Packs the rows another way from the next Commit on, which then encodes all of them: for a collection that has
+  // outgrown its layout. INVALID_ARGUMENT, and nothing has changed, when the layout has other dimensions or would not
+  // have been taken by Create.
+  absl::Status SetLayout(const Layout& layout);
 
-  // Encodes the blocks that changed (about 3 ms each at 384 dimensions) and publishes them as one snapshot with
-  // `sequence`, the log position the rows stand for. On an error (memory) the previous snapshot stays and the next
-  // Commit tries again.
+  // Calls its second argument for each of 0 … n-1, in any order, on any threads; returns when all have returned.
+  using ForEach = absl::FunctionRef<void(size_t n, absl::FunctionRef<void(size_t)> body)>;
+
+  // Encodes the blocks that changed (about 3 ms each at 384 dimensions), `for_each` of them in whatever way it likes,
+  // and publishes them as one snapshot with `sequence`, the log position the rows stand for. On an error (memory) the
+  // previous snapshot stays and the next Commit tries again.
+  absl::Status Commit(uint64_t sequence, ForEach for_each);
+  // One block after another.
   absl::Status Commit(uint64_t sequence);
   // The last published state; never null.
   std::shared_ptr<const DatabaseSnapshot> snapshot() const;
 
   // Bytes of rows and of the current snapshot's blocks. Older snapshots live as long as somebody holds them.
   size_t MemoryBytes() const;
+  // Bytes of the rows alone.
+  size_t RowBytes() const { return values_.capacity(); }
+  // Bytes a snapshot of `rows` rows would take.
+  static size_t EstimateBytes(const Layout& layout, size_t rows) {
+    return layout.Blocks(rows) * layout.degree() * layout.polynomials() * sizeof(uint64_t);
+  }
 
   // The committed rows as bytes (search/README.md has the format). Rows set but not committed are not included, so that
   // sequence and rows always agree; FAILED_PRECONDITION when there are any.
@@ -100,10 +117,11 @@ class Database {
   Database(std::shared_ptr<const Context> context, const DatabaseOptions& options);
   static absl::StatusOr<std::unique_ptr<Database>> ParseRows(std::shared_ptr<const Context> context,
                                                              absl::string_view bytes, uint64_t& sequence);
+  static absl::Status Check(const Context& context, const DatabaseOptions& options);
   void Touch(size_t row);
 
   const std::shared_ptr<const Context> context_;
-  const DatabaseOptions options_;
+  DatabaseOptions options_;
   size_t rows_ = 0;
   std::vector<int8_t> values_;  // [rows_][dimensions]
   std::vector<bool> changed_;   // per block

@@ -28,12 +28,24 @@ ScoringQuery::ScoringQuery(const Context& context, absl::Span<const EvalCipherte
   for (size_t d = 0; d < polynomials_; ++d) Place(context.degree(), d, expanded[d].c0.Row(0), expanded[d].c1.Row(0));
 }
 
-ScoringQuery::ScoringQuery(const Context& context, const CoeffCiphertext& query, const ExpansionKeys& keys,
-                           const Layout& layout)
+ScoringQuery::ScoringQuery(const Context& context, const Layout& layout)
     : polynomials_(layout.polynomials()), words_(context.degree() * 2 * layout.polynomials()) {
   if (words_.data() == nullptr) throw std::bad_alloc();
-  ExpandTo(context, query, keys, polynomials_,
-           [&](size_t index, const uint64_t* c0, const uint64_t* c1) { Place(context.degree(), index, c0, c1); });
+}
+
+ScoringQuery::ScoringQuery(const Context& context, const CoeffCiphertext& query, const ExpansionKeys& keys,
+                           const Layout& layout)
+    : ScoringQuery(context, layout) {
+  ExpandPart(context, 0, query, keys, layout);
+}
+
+void ScoringQuery::ExpandPart(const Context& context, size_t part, const CoeffCiphertext& query,
+                              const ExpansionKeys& keys, const Layout& layout) {
+  size_t first = 0;
+  for (size_t p = 0; p < part; ++p) first += layout.parts()[p].polynomials;
+  ExpandTo(
+      context, query, keys, layout.parts()[part].polynomials,
+      [&](size_t index, const uint64_t* c0, const uint64_t* c1) { Place(context.degree(), first + index, c0, c1); });
 }
 
 void ScoringQuery::Place(size_t degree, size_t index, const uint64_t* c0, const uint64_t* c1) {

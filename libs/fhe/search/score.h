@@ -12,13 +12,18 @@
 
 namespace alcove::fhe {
 
-// An expanded query, laid out for the scoring loop. Immutable, thread safe.
+// An expanded query, laid out for the scoring loop. Thread safe once it is whole.
 class ScoringQuery {
  public:
   // One ciphertext per polynomial of the layout, from Expand(). The context must suit Block::Encode.
   ScoringQuery(const Context& context, absl::Span<const EvalCiphertext> expanded);
-  // Expands a query for a layout, straight into place.
+  // Room for a query of this layout, whose parts are then expanded into it, each once, on any threads.
+  ScoringQuery(const Context& context, const Layout& layout);
+  // Expands a query that travels in one ciphertext, straight into place.
   ScoringQuery(const Context& context, const CoeffCiphertext& query, const ExpansionKeys& keys, const Layout& layout);
+  // Expands part `part` < layout.parts().size() into its place. Needs the keys of layout.levels() doublings.
+  void ExpandPart(const Context& context, size_t part, const CoeffCiphertext& query, const ExpansionKeys& keys,
+                  const Layout& layout);
   size_t polynomials() const { return polynomials_; }
   size_t dimensions() const { return polynomials_; }
   size_t MemoryBytes() const { return words_.size() * sizeof(uint64_t); }

@@ -116,7 +116,7 @@ TEST(LayoutTest, EveryRowHasACoefficientOfItsOwnThatNoOtherProductReaches) {
       const auto layout = Layout::Create(4096, dimensions, levels);
       ASSERT_TRUE(layout.ok());
       const size_t width = size_t{1} << levels;
-      if (layout->rows_per_block() == 0) continue;
+      ASSERT_GE(layout->rows_per_block(), 1u);
       std::vector<int> owner(4096, -1);
       for (size_t r = 0; r < layout->rows_per_block(); ++r) {
         ASSERT_LT(layout->Position(r), 4096u);
@@ -136,7 +136,26 @@ TEST(LayoutTest, EveryRowHasACoefficientOfItsOwnThatNoOtherProductReaches) {
   EXPECT_FALSE(Layout::Create(4096, 0, 0).ok());
   EXPECT_FALSE(Layout::Create(4096, 384, 10).ok());
   EXPECT_FALSE(Layout::Create(4096, 5000, 9).ok());
+  EXPECT_FALSE(Layout::Create(4095, 16, 2).ok());
+  EXPECT_FALSE(Layout::Create(4096, 16, -1).ok());
+  EXPECT_FALSE(Layout::Create(4096, 16, 2, 0).ok());
+  EXPECT_FALSE(Layout::Create(4096, 16, 2, 5).ok()) << "more than a part needs";
   EXPECT_FALSE(Layout::Full(4096, 0).ok());
+}
+
+TEST(LayoutTest, AQueryThatExpandsNoFurtherIsCutIntoParts) {
+  const auto parts = [](size_t dimensions, size_t rows) {
+    return Layout::ForRows(4096, dimensions, rows, 1, 9)->parts();
+  };
+  EXPECT_EQ(parts(512, 100'000).size(), 1u);
+  ASSERT_EQ(parts(1300, 100'000).size(), 3u);
+  EXPECT_EQ(parts(1300, 100'000)[2], (QueryPart{1024, 276, 276, 9}));
+  ASSERT_EQ(parts(1300, 1000).size(), 3u) << "fewer doublings, but no more ciphertexts";
+  EXPECT_EQ(parts(1300, 1000)[0], (QueryPart{0, 512, 128, 7}));
+  EXPECT_EQ(parts(1030, 1000)[2], (QueryPart{1024, 6, 6, 3}));
+  EXPECT_EQ(Layout::ForRows(4096, 1300, 1000, 1, 9)->rows_per_block(), 1024u);
+  EXPECT_EQ(Layout::ForRows(4096, 1300, 5000, 1, 9)->rows_per_block(), 4096u);
+  EXPECT_FALSE(Layout::ForRows(4096, 1300, 5000, 1, -1).ok());
 }
 
 TEST(LayoutTest, SmallCollectionsFoldAndLargeOnesDoNot) {
@@ -144,6 +163,14 @@ TEST(LayoutTest, SmallCollectionsFoldAndLargeOnesDoNot) {
   EXPECT_LE(Layout::ForRows(4096, 384, 10000, 16)->Blocks(10000), 16u);
   EXPECT_EQ(Layout::ForRows(4096, 384, 1000000, 300)->fold(), 1u);
   EXPECT_EQ(Layout::ForRows(4096, 384, 10000, 3)->fold(), 1u);
+  const auto polynomials = [](size_t dimensions, size_t rows) {
+    return Layout::ForRows(4096, dimensions, rows, 1, 9)->polynomials();
+  };
+  EXPECT_EQ(polynomials(384, 100'000), 384u);
+  EXPECT_EQ(polynomials(384, 2048), 256u);
+  EXPECT_EQ(polynomials(384, 1200), 128u);
+  EXPECT_EQ(polynomials(384, 8), 1u);
+  EXPECT_EQ(Layout::ForRows(4096, 384, 0, 1, 9)->Blocks(0), 0u);
 }
 
 // The whole path at full width, with the largest numbers the quantisation can give.
@@ -243,8 +270,12 @@ struct Party {
     return row;
   }
   std::vector<CoeffCiphertext> Ask(const DatabaseSnapshot& snapshot) {
-    const auto encrypted = EncryptSymmetric(Q50(), secret, *EncodeQuery(Q50(), query, snapshot.layout));
-    const ScoringQuery scoring(Q50(), Expand(Q50(), *FromWire(Q50(), encrypted), keys, snapshot.layout.polynomials()));
+    ScoringQuery scoring(Q50(), snapshot.layout);
+    const auto parts = *EncodeQuery(Q50(), snapshot.layout, query);
+    for (size_t p = 0; p < parts.size(); ++p) {
+      const auto encrypted = EncryptSymmetric(Q50(), secret, parts[p]);
+      scoring.ExpandPart(Q50(), p, *FromWire(Q50(), encrypted), keys, snapshot.layout);
+    }
     return Score(Q50(), scoring, snapshot.Pointers());
   }
   std::vector<int64_t> Scores(const DatabaseSnapshot& snapshot, const std::vector<CoeffCiphertext>& replies) {
@@ -298,6 +329,52 @@ TEST(DatabaseTest, EveryLayoutGivesExactScoresAlsoAfterRowsChange) {
     ASSERT_TRUE(party.database->Commit(9).ok());
     EXPECT_EQ(party.database->snapshot()->blocks.size(), 1u);
   }
+}
+
+TEST(DatabaseTest, ALayoutOfSeveralPartsIsExactAndSurvivesAFile) {
+  // A last part that expands less than the others, and one that does not.
+  for (auto [dimensions, levels, fold] : {std::tuple(70, 4, 2), {70, 5, 1}, {100, 5, 2}, {10, 0, 3}}) {
+    const auto layout = Layout::Create(4096, static_cast<size_t>(dimensions), levels, static_cast<size_t>(fold));
+    ASSERT_TRUE(layout.ok()) << layout.status();
+    ASSERT_GT(layout->parts().size(), 1u);
+    Party party(*layout);
+    const size_t rows = layout->rows_per_block() + 3;
+    for (size_t r = 0; r < rows; ++r) ASSERT_TRUE(party.database->Set(r, party.RandomRow()).ok());
+    ASSERT_TRUE(party.database->Commit(1).ok());
+    const auto snapshot = party.database->snapshot();
+    const auto replies = party.Ask(*snapshot);
+    EXPECT_EQ(party.Scores(*snapshot, replies), party.Want()) << dimensions << " " << levels << " " << fold;
+    const auto read = Database::Parse(Unowned(Q50()), *party.database->Serialise());
+    ASSERT_TRUE(read.ok()) << read.status();
+    EXPECT_EQ((*read)->layout(), *layout);
+    EXPECT_EQ(party.Scores(*(*read)->snapshot(), replies), party.Want());
+  }
+}
+
+TEST(DatabaseTest, AnotherLayoutPacksTheSameRowsAgain) {
+  Party party(*Layout::Create(4096, 40, 6));
+  for (size_t r = 0; r < 50; ++r) ASSERT_TRUE(party.database->Set(r, party.RandomRow()).ok());
+  ASSERT_TRUE(party.database->Commit(1).ok());
+  const auto before = party.database->snapshot();
+  ASSERT_TRUE(party.database->SetLayout(*Layout::Create(4096, 40, 3)).ok());
+  EXPECT_EQ(party.database->snapshot(), before) << "until it is committed";
+  EXPECT_FALSE(party.database->Serialise().ok());
+  std::vector<size_t> encoded;
+  ASSERT_TRUE(party.database
+                  ->Commit(2,
+                           [&](size_t n, absl::FunctionRef<void(size_t)> body) {
+                             encoded.push_back(n);
+                             for (size_t i = n; i-- > 0;) body(i);
+                           })
+                  .ok());
+  EXPECT_EQ(encoded, std::vector<size_t>{1});
+  const auto after = party.database->snapshot();
+  EXPECT_EQ(after->layout.fold(), 5u);
+  EXPECT_EQ(party.Scores(*after, party.Ask(*after)), party.Want());
+  EXPECT_EQ(party.Scores(*before, party.Ask(*before)), party.Want());
+  EXPECT_FALSE(party.database->SetLayout(*Layout::Create(4096, 41, 3)).ok());
+  EXPECT_FALSE(party.database->SetLayout(*Layout::Create(2048, 40, 3)).ok());
+  EXPECT_EQ(party.database->layout(), after->layout);
 }
 
 TEST(DatabaseTest, TrimmedRepliesDecryptToTheSameScoresAndCompress) {
