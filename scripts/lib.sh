@@ -32,8 +32,9 @@ python_env() {
   if [ "$(cat "$dir/.stamp" 2>/dev/null)" != "$stamp" ]; then
     say "installing the Python packages of $(basename "$(dirname "$requirements")") into $dir" >&2
     rm -rf "$dir"
-    python3 -m venv "$dir" >&2
-    "$dir/bin/pip" install --quiet --disable-pip-version-check -r "$requirements" >&2
+    # Said by hand: in a condition the shell would go on after an error.
+    python3 -m venv "$dir" >&2 || return 1
+    "$dir/bin/pip" install --quiet --disable-pip-version-check -r "$requirements" >&2 || return 1
     echo "$stamp" >"$dir/.stamp"
   fi
   echo "$dir/bin/python"

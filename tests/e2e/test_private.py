@@ -86,9 +86,9 @@ def test_node_seal_finds_what_plain_search_finds(stack, texts, node_example):
 
 
 def test_tenseal_finds_what_plain_search_finds(stack, texts):
-    python = os.environ.get("ALCOVE_TENSEAL_PYTHON", sys.executable)
+    python = os.environ.get("ALCOVE_TENSEAL_PYTHON") or sys.executable
     if python == sys.executable and importlib.util.find_spec("tenseal") is None:
-        pytest.skip("tenseal is not installed; ALCOVE_TENSEAL_PYTHON may name a Python that has it")
+        pytest.skip("tenseal could not be installed; ALCOVE_TENSEAL_PYTHON may name a Python that has it")
     query = "music by the sea"
     done = subprocess.run([python, EXAMPLES / "search.py", texts, query], capture_output=True, text=True, timeout=120,
                           env={**os.environ, "ALCOVE": stack.url, "ALCOVE_KEY": stack.key, "ALCOVE_JSON": "1"})
