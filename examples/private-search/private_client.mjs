@@ -315,7 +315,7 @@ export class PrivateClient {
     const body = concat(this.packQuery(layout, numbers).map((part) => this.encrypt(part)));
     this.step('query encrypted', began, 0, 0);
     began = performance.now();
-    const query = new URLSearchParams({ key_id: this.keyId, collection, sequence });
+    const query = new URLSearchParams({ key_id: this.keyId, collection, sequence, compression: 'zstd' });
     const { replies, bytes } = await this.frames(`/v1/private/search?${query}`, body);
     this.step('scores computed on ciphertext', began, body.length, bytes);
     began = performance.now();
@@ -357,7 +357,9 @@ export class PrivateClient {
       }));
       this.step('choices encrypted', began, 0, 0);
       began = performance.now();
-      const query = new URLSearchParams({ key_id: this.keyId, collection: now.collection, sequence: now.sequence });
+      const query = new URLSearchParams({
+        key_id: this.keyId, collection: now.collection, sequence: now.sequence, compression: 'zstd',
+      });
       const { replies, bytes } = await this.frames(`/v1/private/lookup?${query}`, body);
       this.step('documents fetched privately', began, body.length, bytes);
       const pieces = batch.map(() => []);

@@ -109,8 +109,8 @@ class Client:
             some = vector[part["first"]:part["first"] + part["numbers"]]
             query += self.encrypt([round(v * scale) * factor % self.t for v in some])
         reply = request("/v1/private/search",
-                        {"key_id": self.key_id, "collection": collection, "sequence": parameters["sequence"]}, query,
-                        OCTETS, OCTETS)
+                        {"key_id": self.key_id, "collection": collection, "sequence": parameters["sequence"],
+                         "compression": "zstd"}, query, OCTETS, OCTETS)
         stride, chunk = layout["stride"], layout["chunk"]
         unit = scale * numbers["row_scale"] * (length if numbers["normalise"] else 1)
         hits = []

@@ -1,5 +1,5 @@
-// Plaintext sides of a private search: numbers into the coefficients a client encrypts, decrypted coefficients back
-// into scores. No secrets in here; encryption is the caller's.
+// A vector as the integers a client encrypts. Where they stand in a query, and where scores stand in replies, is
+// libs/fhe/search/layout.h's; encryption is the caller's.
 #pragma once
 
 #include <cstdint>
@@ -8,20 +8,7 @@
 #include <absl/status/statusor.h>
 #include <absl/types/span.h>
 
-#include "libs/fhe/params/modulus.h"
-#include "libs/private_search/layout.h"
-
 namespace alcove::private_search {
-
-// One vector of coefficients in [0, t) for each part of the layout. `query` has layout.dimension() numbers, each of
-// magnitude below t/2; t is odd.
-absl::StatusOr<std::vector<std::vector<uint64_t>>> PackQuery(const Layout& layout, const fhe::Modulus& t,
-                                                             absl::Span<const int32_t> query);
-
-// Scores of the first `rows` rows of a block from its decrypted coefficients (degree of them, in [0, t)), centred.
-// rows <= layout.rows_per_block().
-std::vector<int64_t> UnpackScores(const Layout& layout, uint64_t t, absl::Span<const uint64_t> coefficients,
-                                  uint32_t rows);
 
 // How a vector becomes integers.
 struct Quantised {

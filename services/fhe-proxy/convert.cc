@@ -52,19 +52,19 @@ void ToProto(const KeyInfo& info, private_search::v1::EvaluationKeys* out) {
   out->set_label(info.label);
 }
 
-void ToProto(const private_search::Layout& layout, uint64_t blocks, private_search::v1::Layout* out) {
-  out->set_dimension(layout.dimension());
-  out->set_doublings(layout.doublings());
-  out->set_chunk(layout.chunk());
-  out->set_stride(layout.stride());
-  for (const private_search::QueryPart& part : layout.parts()) {
+void ToProto(const fhe::Layout& layout, uint64_t blocks, private_search::v1::Layout* out) {
+  out->set_dimension(static_cast<uint32_t>(layout.dimensions()));
+  out->set_doublings(static_cast<uint32_t>(layout.levels()));
+  out->set_chunk(static_cast<uint32_t>(layout.fold()));
+  out->set_stride(static_cast<uint32_t>(layout.width()));
+  for (const fhe::QueryPart& part : layout.parts()) {
     private_search::v1::QueryPart& to = *out->add_parts();
-    to.set_first(part.first);
-    to.set_numbers(part.numbers);
-    to.set_selectors(part.selectors);
-    to.set_doublings(part.doublings);
+    to.set_first(static_cast<uint32_t>(part.first));
+    to.set_numbers(static_cast<uint32_t>(part.numbers));
+    to.set_selectors(static_cast<uint32_t>(part.polynomials));
+    to.set_doublings(static_cast<uint32_t>(part.levels));
   }
-  out->set_rows_per_block(layout.rows_per_block());
+  out->set_rows_per_block(static_cast<uint32_t>(layout.rows_per_block()));
   out->set_blocks(static_cast<uint32_t>(blocks));
 }
 
@@ -87,13 +87,13 @@ void ToProto(const private_search::RecordLayout& layout, private_search::v1::Rec
 
 void ToProto(const EncodedCollection& collection, private_search::v1::GetCollectionParametersResponse* out) {
   out->set_sequence(collection.sequence);
-  ToProto(collection.layout, collection.blocks.size(), out->mutable_layout());
+  ToProto(collection.layout(), collection.blocks(), out->mutable_layout());
   private_search::v1::Quantisation& numbers = *out->mutable_quantisation();
   numbers.set_normalise(collection.info.metric == Metric::kCosine);
   numbers.set_row_scale(collection.row_scale);
   numbers.set_query_scale(collection.query_scale);
   numbers.set_max_row_norm(collection.max_row_norm);
-  out->set_rows(collection.rows);
+  out->set_rows(collection.rows());
   out->set_memory_bytes(static_cast<int64_t>(collection.MemoryBytes()));
 }
 

@@ -11,8 +11,8 @@
 #include "alcove/private_search/v1/private_search.grpc.pb.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "libs/fhe/client/client.h"
+#include "libs/fhe/client/query.h"
 #include "libs/fhe/testdata/fixtures.h"
-#include "libs/private_search/query.h"
 #include "libs/rpc/status.h"
 #include "libs/testing/child_process.h"
 #include "libs/testing/paths.h"
@@ -177,16 +177,15 @@ TEST_F(ProcessTest, ScoresAnEncryptedVectorByAClassifierThatSurvivesAKill) {
   EXPECT_EQ(stub_->GetClassifier(As("rival").get(), get, &described).error_code(), grpc::StatusCode::NOT_FOUND);
   ASSERT_TRUE(stub_->GetClassifier(As("acme").get(), get, &described).ok());
 
-  const auto layout = private_search::Layout::Make(4096, described.layout().dimension(), described.layout().doublings(),
-                                                   described.layout().chunk());
+  const auto layout = fhe::Layout::Create(4096, described.layout().dimension(),
+                                          static_cast<int>(described.layout().doublings()), described.layout().chunk());
   ASSERT_TRUE(layout.ok());
   const std::vector<int32_t> vector = {10, 20, -30};
-  const fhe::Modulus t(set.parameters.plain_modulus);
   pb::ScoreRequest score;
   score.set_key_id(uploaded->keys().key_id());
   score.set_classifier("topics");
   score.set_revision(described.revision());
-  const auto parts = private_search::PackQuery(*layout, t, vector).value();
+  const auto parts = fhe::EncodeQuery(*set.context, *layout, vector).value();
   for (const auto& part : parts) {
     score.mutable_query()->append(
         fhe::WriteCiphertext(fhe::EncryptSymmetric(*set.context, secret, part), {{4, 3}, fhe::Compression::kZstd}));
@@ -200,7 +199,7 @@ TEST_F(ProcessTest, ScoresAnEncryptedVectorByAClassifierThatSurvivesAKill) {
   EXPECT_EQ(reply->version, (fhe::SealVersion{4, 3}));
   const auto plain = fhe::Decrypt(*set.context, secret, reply->object);
   ASSERT_TRUE(plain.ok());
-  const auto scores = private_search::UnpackScores(*layout, t.value(), plain->coefficients, 2);
+  const auto scores = fhe::DecodeScores(*set.context, plain->coefficients, *layout, 2);
   const double unit = described.quantisation().row_scale();
   EXPECT_NEAR(static_cast<double>(scores[0]) / unit, 10 + 15, 0.5);
   EXPECT_NEAR(static_cast<double>(scores[1]) / unit, 40 - 7.5, 0.5);

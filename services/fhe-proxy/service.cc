@@ -223,12 +223,12 @@ rpc::WriteReactor<pb::ListRowsResponse>* PrivateSearchFace::ListRows(rpc::Server
         ALCOVE_ASSIGN_OR_RETURN(
             const auto collection,
             VersionFor(ctx, {request->collection(), request->vector_name(), set}, request->sequence(), false));
-        for (size_t b = 0; b < collection->blocks.size(); ++b) {
+        for (size_t b = 0; b < collection->blocks(); ++b) {
           pb::ListRowsResponse out;
           out.set_block(static_cast<uint32_t>(b));
-          out.set_blocks(static_cast<uint32_t>(collection->blocks.size()));
-          out.set_first_row(b * collection->layout.rows_per_block());
-          for (const std::string& id : *collection->blocks[b].ids) out.add_ids(id);
+          out.set_blocks(static_cast<uint32_t>(collection->blocks()));
+          out.set_first_row(b * collection->layout().rows_per_block());
+          for (const std::string& id : *collection->ids[b]) out.add_ids(id);
           ALCOVE_RETURN_IF_ERROR(write(std::move(out)));
         }
         return absl::OkStatus();
@@ -246,21 +246,21 @@ rpc::WriteReactor<pb::SearchResponse>* PrivateSearchFace::Search(rpc::ServerCall
                               VersionFor(ctx, {request->collection(), request->vector_name(), keys->set},
                                          request->sequence(), request->allow_older()));
       const size_t scored =
-          request->blocks().empty() ? collection->blocks.size() : static_cast<size_t>(request->blocks_size());
+          request->blocks().empty() ? collection->blocks() : static_cast<size_t>(request->blocks_size());
       const EncryptedQueries queries = QueriesOf(ctx, *request, scored);
-      ALCOVE_ASSIGN_OR_RETURN(const size_t count, CountQueries(queries, collection->layout.parts().size()));
+      ALCOVE_ASSIGN_OR_RETURN(const size_t count, CountQueries(queries, collection->layout().parts().size()));
       ALCOVE_ASSIGN_OR_RETURN(const auto active, ActiveQueries::Take(active_queries_, count));
       const std::vector<uint32_t> blocks(request->blocks().begin(), request->blocks().end());
       return SearchCollection(ctx, *keys, *collection, queries, blocks, *parts_.compute, [&](EncryptedReply reply) {
         pb::SearchResponse out;
-        const EncodedBlock& block = collection->blocks[reply.block];
+        const std::vector<std::string>& ids = *collection->ids[reply.block];
         out.set_block(reply.block);
-        out.set_blocks(static_cast<uint32_t>(collection->blocks.size()));
+        out.set_blocks(static_cast<uint32_t>(collection->blocks()));
         out.set_scores(std::move(reply.ciphertext));
         out.set_query(reply.query);
-        out.set_rows(static_cast<uint32_t>(block.ids->size()));
+        out.set_rows(static_cast<uint32_t>(ids.size()));
         if (reply.query == 0 && !request->omit_ids()) {
-          for (const std::string& id : *block.ids) out.add_ids(id);
+          for (const std::string& id : ids) out.add_ids(id);
         }
         return write(std::move(out));
       });
@@ -308,11 +308,10 @@ void PrivateSearchFace::Score(rpc::UnaryCall* call, const pb::ScoreRequest* requ
       ALCOVE_ASSIGN_OR_RETURN(const size_t count, CountQueries(queries, classifier->layout.parts().size()));
       ALCOVE_ASSIGN_OR_RETURN(const auto active, ActiveQueries::Take(active_queries_, count));
       for (const std::string& label : classifier->labels) response->add_labels(label);
-      return ScoreBlock(ctx, *keys, *keys->set, classifier->layout, *classifier->block, queries, *parts_.compute,
-                        [&](const EncryptedReply& reply) {
-                          response->mutable_scores()->append(reply.ciphertext);
-                          return absl::OkStatus();
-                        });
+      return ScoreClassifier(ctx, *keys, *classifier, queries, *parts_.compute, [&](const EncryptedReply& reply) {
+        response->mutable_scores()->append(reply.ciphertext);
+        return absl::OkStatus();
+      });
     };
     return WithFaultReason(run());
   });

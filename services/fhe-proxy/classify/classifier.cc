@@ -111,24 +111,31 @@ absl::StatusOr<std::shared_ptr<const EncodedClassifier>> EncodeForScoring(const 
     longest = std::max(longest, std::sqrt(energy));
   }
   const double scale = std::min(set.max_row_scale / longest, 127 / largest);
-  RowTable rows(c.dimension, scale);
+  std::vector<int8_t> rows(c.weights.size());
+  ALCOVE_RETURN_IF_ERROR(QuantiseRow(c.weights, scale, absl::MakeSpan(rows)));
+  double energy = 1;
   for (size_t k = 0; k < c.labels.size(); ++k) {
-    ALCOVE_RETURN_IF_ERROR(rows.Put(c.labels[k], absl::MakeConstSpan(c.weights).subspan(k * c.dimension, c.dimension)));
+    double sum = 0;
+    for (size_t d = 0; d < c.dimension; ++d) {
+      const double v = rows[k * c.dimension + d];
+      sum += v * v;
+    }
+    energy = std::max(energy, sum);
   }
-  const auto degree = static_cast<uint32_t>(set.parameters.degree);
-  ALCOVE_ASSIGN_OR_RETURN(
-      auto layout, private_search::Layout::Choose(degree, c.dimension,
-                                                  static_cast<uint32_t>(set.galois_elements.size()), rows.size()));
-  auto out = std::make_shared<EncodedClassifier>(EncodedClassifier{.layout = layout});
+  // At most kMaxClasses rows, which are one block under any layout.
+  ALCOVE_ASSIGN_OR_RETURN(fhe::Layout layout, set.LayoutFor(c.dimension, c.labels.size()));
+  auto out = std::make_shared<EncodedClassifier>();
   out->revision = fhe::Blake2bHex(absl::StrCat(set.name, "|", EncodeClassifier("", c))).substr(0, 16);
   out->set = &set;
   out->row_scale = scale;
-  out->max_row_norm = std::sqrt(static_cast<double>(rows.max_energy()));
+  out->max_row_norm = std::sqrt(energy);
   out->query_scale = QueryScale(set, c.dimension, out->max_row_norm);
   out->labels = c.labels;
   out->biases = c.biases;
-  const auto spread = layout.Spread(rows.values(0, rows.size()), static_cast<uint32_t>(rows.size()));
-  ALCOVE_ASSIGN_OR_RETURN(out->block, EncodeBlock(set, spread, degree, layout.selectors()));
+  out->trim = fhe::FreeReplyBits(set.parameters, layout, energy);
+  ALCOVE_ASSIGN_OR_RETURN(fhe::Block block, fhe::Block::Encode(*set.context, layout, rows, c.labels.size()));
+  out->layout = std::move(layout);
+  out->block = std::make_shared<const fhe::Block>(std::move(block));
   return std::shared_ptr<const EncodedClassifier>(std::move(out));
 }
 

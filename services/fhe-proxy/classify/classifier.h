@@ -10,7 +10,7 @@
 #include <absl/strings/string_view.h>
 
 #include "libs/fhe/search/block.h"
-#include "libs/private_search/layout.h"
+#include "libs/fhe/search/noise.h"
 #include "services/fhe-proxy/keys/parameter_sets.h"
 
 namespace alcove::fhe_proxy {
@@ -42,7 +42,8 @@ absl::StatusOr<StoredClassifier> DecodeClassifier(absl::string_view bytes);
 struct EncodedClassifier {
   std::string revision;  // digest of everything a client packs for
   const ParameterSet* set = nullptr;
-  private_search::Layout layout;
+  fhe::Layout layout;
+  fhe::TrimBits trim;  // bits of a reply that carry nothing
   double row_scale = 0;
   double query_scale = 0;
   double max_row_norm = 0;

@@ -245,24 +245,22 @@ absl::Status Collections::DoWork(const RequestContext& ctx, const EntryPtr& entr
     before = entry->encoded;
   }
   std::shared_ptr<const EncodedCollection> encoded = before;
-  const std::vector<size_t> changed = following.rows.TakeChangedRows();
-  if (before == nullptr || !(before->info == following.info) || !changed.empty()) {
-    auto made = Encode(entry, changed, before.get());
+  if (before == nullptr || !(before->info == following.info)) {
+    auto made = Encode(entry, before.get());
     if (!made.ok()) {
-      // The changed rows are no longer known: the next attempt encodes everything.
       absl::MutexLock lock(&mu_);
       entry->encoded = nullptr;
       entry->records = {};
-      entry->memory_bytes = following.rows.MemoryBytes();
+      entry->memory_bytes = following.rows->MemoryBytes();
       return made.status();
     }
     encoded = *std::move(made);
   }
-  if (following.unsaved > std::max<size_t>(kSaveAfterRows, following.rows.size() / 10)) Save(*entry);
+  if (following.unsaved > std::max<size_t>(kSaveAfterRows, following.rows->size() / 10)) Save(*entry);
   {
     absl::MutexLock lock(&mu_);
     entry->encoded = encoded;
-    entry->memory_bytes = encoded->MemoryBytes() + following.rows.MemoryBytes();
+    entry->memory_bytes = encoded->MemoryBytes() + following.rows->RowBytes();
     for (auto& made : entry->records) {
       if (made != nullptr && made->sequence != encoded->sequence) made = nullptr;
       if (made != nullptr) entry->memory_bytes += made->MemoryBytes();
@@ -275,17 +273,12 @@ absl::Status Collections::DoWork(const RequestContext& ctx, const EntryPtr& entr
 }
 
 absl::StatusOr<std::shared_ptr<const EncodedCollection>> Collections::Encode(const EntryPtr& entry,
-                                                                             const std::vector<size_t>& changed,
                                                                              const EncodedCollection* before) {
-  const Following& following = entry->following;
-  const ParameterSet& set = *entry->name.set;
-  ALCOVE_ASSIGN_OR_RETURN(
-      const auto layout,
-      private_search::Layout::Choose(static_cast<uint32_t>(set.parameters.degree), following.info.dimension,
-                                     static_cast<uint32_t>(set.galois_elements.size()), following.rows.size()));
-  ALCOVE_RETURN_IF_ERROR(
-      MakeRoom(entry, EncodedCollection::EstimateBytes(layout, following.rows.size()) + following.rows.MemoryBytes()));
-  return EncodeCollection(set, following.info, following.rows, changed, before, *pool_);
+  Following& following = entry->following;
+  RowTable& rows = *following.rows;
+  ALCOVE_ASSIGN_OR_RETURN(const fhe::Layout layout, rows.WantedLayout());
+  ALCOVE_RETURN_IF_ERROR(MakeRoom(entry, fhe::Database::EstimateBytes(layout, rows.size()) + rows.RowBytes()));
+  return EncodeCollection(following.info, rows, before, *pool_);
 }
 
 absl::Status Collections::Follow(const RequestContext& ctx, Entry& entry) {
@@ -320,17 +313,17 @@ absl::Status Collections::CatchUp(const RequestContext& ctx, Entry& entry, const
                                                {following.info.heads[shard], following.floors[shard]}));
       for (PointChange& change : page.changes) {
         if (change.payload_only) {
-          following.rows.Touch(change.id);
+          following.rows->Touch(change.id);
         } else if (change.removed || change.vector.empty()) {
-          following.rows.Remove(change.id);
+          following.rows->Remove(change.id);
         } else {
           if (change.vector.size() != info.dimension) return absl::AbortedError("a vector of another dimension");
           ALCOVE_RETURN_IF_ERROR(Prepare(info.metric, change.vector));
           // Scores of a longer vector could leave t / 2.
-          if (Norm(change.vector) * following.rows.scale() > entry.name.set->max_row_scale * 1.001) {
+          if (Norm(change.vector) * following.rows->scale() > entry.name.set->max_row_scale * kRowLengthRoom) {
             return absl::OutOfRangeError("a longer vector than the scale was chosen for");
           }
-          ALCOVE_RETURN_IF_ERROR(following.rows.Put(change.id, change.vector));
+          ALCOVE_RETURN_IF_ERROR(following.rows->Put(change.id, change.vector));
         }
         any = true;
       }
@@ -358,7 +351,7 @@ absl::Status Collections::Rebuild(const RequestContext& ctx, Entry& entry, const
     bool fits = true;
     following.known = false;
     following.info = info;
-    following.rows = RowTable(info.dimension, load ? scale : 1);
+    ALCOVE_ASSIGN_OR_RETURN(following.rows, RowTable::Create(*entry.name.set, info.dimension, load ? scale : 1));
     following.floors.assign(info.heads.size(), 0);
     for (uint32_t shard = 0; shard < info.heads.size(); ++shard) {
       following.info.heads[shard] = 0;
@@ -371,14 +364,14 @@ absl::Status Collections::Rebuild(const RequestContext& ctx, Entry& entry, const
         for (PointChange& change : page.changes) {
           if (change.payload_only) continue;
           if (change.removed || change.vector.empty()) {
-            following.rows.Remove(change.id);
+            following.rows->Remove(change.id);
             continue;
           }
           if (change.vector.size() != info.dimension) return absl::AbortedError("a vector of another dimension");
           ALCOVE_RETURN_IF_ERROR(Prepare(info.metric, change.vector));
           extent.Add(change.vector);
           if (!load || !fits) continue;
-          absl::Status status = following.rows.Put(change.id, change.vector);
+          absl::Status status = following.rows->Put(change.id, change.vector);
           if (absl::IsOutOfRange(status)) {
             fits = false;
           } else if (!status.ok()) {
@@ -423,7 +416,7 @@ absl::Status Collections::MakeRecords(const RequestContext& ctx, const EntryPtr&
                                       const EncodedCollection& encoded, RecordKind kind) {
   const auto slot = static_cast<size_t>(kind);
   Following& following = entry->following;
-  const RowTable& rows = following.rows;
+  const RowTable& rows = *following.rows;
   if (rows.size() == 0) {
     return WithReason(absl::FailedPreconditionError("the collection is empty"), "COLLECTION_EMPTY");
   }
@@ -489,14 +482,24 @@ absl::Status Collections::MakeRecords(const RequestContext& ctx, const EntryPtr&
   return absl::OkStatus();
 }
 
+absl::StatusOr<RowTable> Collections::TableFrom(const Entry& entry, const RowSnapshot& snapshot) const {
+  if (snapshot.key != KeyOf(entry.tenant, entry.name)) return absl::DataLossError("it is about another collection");
+  ALCOVE_ASSIGN_OR_RETURN(RowTable rows, RowTable::Create(*entry.name.set, snapshot.info.dimension, snapshot.scale));
+  for (const RowSnapshot::Row& row : snapshot.rows) {
+    ALCOVE_RETURN_IF_ERROR(rows.Restore(std::string(row.id), row.numbers));
+  }
+  return rows;
+}
+
 void Collections::Restore(Entry& entry) {
   const std::string path = PathOf(entry);
   const auto bytes = ReadFile(path, kMaxSnapshotBytes);
   if (!bytes.ok()) return;
   auto snapshot = DecodeRowSnapshot(*bytes);
-  if (!snapshot.ok() || snapshot->key != KeyOf(entry.tenant, entry.name)) {
+  absl::StatusOr<RowTable> rows = snapshot.ok() ? TableFrom(entry, *snapshot) : snapshot.status();
+  if (!rows.ok()) {
     LogError("a row snapshot does not read back; the collection is encoded from its log",
-             {{"path", path}, {"status", snapshot.status()}});
+             {{"path", path}, {"status", rows.status()}});
     (void)RemoveFile(path);
     return;
   }
@@ -504,7 +507,7 @@ void Collections::Restore(Entry& entry) {
   following.known = true;
   following.info = std::move(snapshot->info);
   following.floors = std::move(snapshot->floors);
-  following.rows = std::move(snapshot->rows);
+  following.rows = *std::move(rows);
   following.unsaved = 0;
   absl::MutexLock lock(&mu_);
   ++stats_.restored;
@@ -513,9 +516,11 @@ void Collections::Restore(Entry& entry) {
 void Collections::Save(Entry& entry) {
   Following& following = entry.following;
   if (!following.known || following.unsaved == 0) return;
-  const absl::Status status = WriteFileAtomically(
-      PathOf(entry),
-      EncodeRowSnapshot(KeyOf(entry.tenant, entry.name), following.info, following.floors, following.rows), 0600);
+  const RowTable& rows = *following.rows;
+  RowSnapshot snapshot{KeyOf(entry.tenant, entry.name), following.info, following.floors, rows.scale(), {}};
+  snapshot.rows.reserve(rows.size());
+  for (size_t r = 0; r < rows.size(); ++r) snapshot.rows.push_back({rows.id(r), rows.values(r)});
+  const absl::Status status = WriteFileAtomically(PathOf(entry), EncodeRowSnapshot(snapshot), 0600);
   if (!status.ok()) {
     LogWarning("a row snapshot was not written", {{"status", status}});
     return;
@@ -567,7 +572,7 @@ Collections::Stats Collections::stats() const {
   for (const auto& [key, entry] : entries_) {
     if (entry->encoded == nullptr) continue;
     ++out.collections;
-    out.rows += entry->encoded->rows;
+    out.rows += entry->encoded->rows();
     out.memory_bytes += entry->memory_bytes;
   }
   return out;

@@ -93,8 +93,8 @@ class Collections {
     bool known = false;
     CollectionInfo info;  // heads: applied
     std::vector<int64_t> floors;
-    RowTable rows;
-    size_t unsaved = 0;  // changes the snapshot on disk lacks
+    std::optional<RowTable> rows;  // once it was read
+    size_t unsaved = 0;            // changes the snapshot on disk lacks
     std::array<absl::flat_hash_map<std::string, Document>, kRecordKinds> documents;
   };
   struct Entry {
@@ -122,7 +122,6 @@ class Collections {
   void Work(const EntryPtr& entry);
   absl::Status DoWork(const RequestContext& ctx, const EntryPtr& entry, const std::array<bool, kRecordKinds>& records);
   absl::StatusOr<std::shared_ptr<const EncodedCollection>> Encode(const EntryPtr& entry,
-                                                                  const std::vector<size_t>& changed,
                                                                   const EncodedCollection* before);
   absl::Status Follow(const RequestContext& ctx, Entry& entry);
   absl::Status Rebuild(const RequestContext& ctx, Entry& entry, const CollectionInfo& info);
@@ -134,6 +133,7 @@ class Collections {
                                                  const CollectionInfo& at, RecordKind kind,
                                                  absl::Span<const std::string> ids);
   void Restore(Entry& entry);
+  absl::StatusOr<RowTable> TableFrom(const Entry& entry, const RowSnapshot& snapshot) const;
   void Save(Entry& entry);
   void Forget(const EntryPtr& entry);
   absl::Status MakeRoom(const EntryPtr& keep, size_t wanted);

@@ -26,7 +26,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       const auto read = alcove::fhe_proxy::DecodeRowSnapshot(bytes);
       if (!read.ok()) return 0;
       // What was accepted writes back to the same bytes.
-      if (alcove::fhe_proxy::EncodeRowSnapshot(read->key, read->info, read->floors, read->rows) != bytes) {
+      if (alcove::fhe_proxy::EncodeRowSnapshot(*read) != bytes) {
         __builtin_trap();
       }
       break;

@@ -5,40 +5,69 @@
 
 #include <absl/strings/str_cat.h>
 
-namespace alcove::fhe_proxy {
+#include "libs/common/status.h"
 
-uint32_t RowTable::Energy(absl::Span<const int8_t> row) {
+namespace alcove::fhe_proxy {
+namespace {
+
+uint32_t Energy(absl::Span<const int8_t> row) {
   uint32_t energy = 0;
   for (int8_t v : row) energy += static_cast<uint32_t>(v * v);
   return energy;
+}
+
+}  // namespace
+
+double MaxRowEnergy(const ParameterSet& set, uint32_t dimension) {
+  const double longest = set.max_row_scale * kRowLengthRoom + std::sqrt(static_cast<double>(dimension)) / 2;
+  return longest * longest;
+}
+
+absl::Status QuantiseRow(absl::Span<const float> vector, double scale, absl::Span<int8_t> out) {
+  for (size_t d = 0; d < vector.size(); ++d) {
+    const double scaled = std::round(static_cast<double>(vector[d]) * scale);
+    if (!(std::abs(scaled) <= 127)) {
+      return absl::OutOfRangeError(absl::StrCat("number ", d, " of a vector does not fit the scale ", scale));
+    }
+    out[d] = static_cast<int8_t>(scaled);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<RowTable> RowTable::Create(const ParameterSet& set, uint32_t dimension, double scale) {
+  ALCOVE_ASSIGN_OR_RETURN(fhe::Layout layout, set.LayoutFor(dimension, 0));
+  auto database = fhe::Database::Create(set.context, {std::move(layout), MaxRowEnergy(set, dimension)});
+  if (!database.ok()) {
+    return WithReason(absl::ResourceExhaustedError(
+                          absl::StrCat("under the parameter set ", set.name, ", ", database.status().message())),
+                      "NOISE_BOUND");
+  }
+  return RowTable(set, scale, *std::move(database));
 }
 
 uint32_t RowTable::max_energy() const {
   return energies_.empty() ? 0 : *std::max_element(energies_.begin(), energies_.end());
 }
 
+absl::Status RowTable::Append(std::string id, absl::Span<const int8_t> values) {
+  ALCOVE_RETURN_IF_ERROR(database_->Set(ids_.size(), values));
+  rows_.emplace(id, ids_.size());
+  id_bytes_ += id.size();
+  ids_.push_back(std::move(id));
+  revisions_.push_back(next_revision_++);
+  energies_.push_back(Energy(values));
+  return absl::OkStatus();
+}
+
 absl::Status RowTable::Put(absl::string_view id, absl::Span<const float> vector) {
-  std::vector<int8_t> row(dimension_);
-  for (uint32_t d = 0; d < dimension_; ++d) {
-    const double scaled = std::round(static_cast<double>(vector[d]) * scale_);
-    if (!(std::abs(scaled) <= 127)) {
-      return absl::OutOfRangeError(absl::StrCat("number ", d, " of a vector does not fit the scale ", scale_));
-    }
-    row[d] = static_cast<int8_t>(scaled);
-  }
-  const auto [it, added] = rows_.try_emplace(std::string(id), ids_.size());
+  std::vector<int8_t> row(dimension());
+  ALCOVE_RETURN_IF_ERROR(QuantiseRow(vector, scale_, absl::MakeSpan(row)));
+  const auto it = rows_.find(id);
+  if (it == rows_.end()) return Append(std::string(id), row);
   const size_t at = it->second;
-  if (added) {
-    ids_.emplace_back(id);
-    id_bytes_ += id.size();
-    revisions_.push_back(0);
-    energies_.push_back(0);
-    values_.resize(values_.size() + dimension_);
-  }
-  std::copy(row.begin(), row.end(), values_.begin() + static_cast<ptrdiff_t>(at * dimension_));
+  ALCOVE_RETURN_IF_ERROR(database_->Set(at, row));
   energies_[at] = Energy(row);
   revisions_[at] = next_revision_++;
-  changed_.insert(at);
   return absl::OkStatus();
 }
 
@@ -50,8 +79,8 @@ void RowTable::Remove(absl::string_view id) {
   id_bytes_ -= ids_[at].size();
   rows_.erase(it);
   if (at != last) {
-    std::copy_n(values_.begin() + static_cast<ptrdiff_t>(last * dimension_), dimension_,
-                values_.begin() + static_cast<ptrdiff_t>(at * dimension_));
+    // A row that was taken once is taken again.
+    (void)database_->Set(at, database_->Row(last));
     ids_[at] = std::move(ids_[last]);
     revisions_[at] = revisions_[last];
     energies_[at] = energies_[last];
@@ -60,9 +89,7 @@ void RowTable::Remove(absl::string_view id) {
   ids_.pop_back();
   revisions_.pop_back();
   energies_.pop_back();
-  values_.resize(last * dimension_);
-  changed_.insert(at);
-  changed_.insert(last);
+  database_->Truncate(last);
 }
 
 void RowTable::Touch(absl::string_view id) {
@@ -70,28 +97,22 @@ void RowTable::Touch(absl::string_view id) {
   if (it != rows_.end()) revisions_[it->second] = next_revision_++;
 }
 
-std::vector<size_t> RowTable::TakeChangedRows() {
-  std::vector<size_t> out(changed_.begin(), changed_.end());
-  changed_.clear();
-  return out;
-}
-
-size_t RowTable::MemoryBytes() const {
-  // Two copies of each id (the second is the index's key) with a string object each.
-  return values_.capacity() + ids_.size() * (2 * sizeof(std::string) + 3 * sizeof(uint64_t)) + 2 * id_bytes_;
-}
-
 absl::Status RowTable::Restore(std::string id, absl::Span<const int8_t> values) {
-  if (!rows_.try_emplace(id, ids_.size()).second) {
-    return absl::InvalidArgumentError(absl::StrCat("the id \"", id, "\" is there twice"));
-  }
-  changed_.insert(ids_.size());
-  id_bytes_ += id.size();
-  ids_.push_back(std::move(id));
-  revisions_.push_back(next_revision_++);
-  energies_.push_back(Energy(values));
-  values_.insert(values_.end(), values.begin(), values.end());
-  return absl::OkStatus();
+  if (rows_.contains(id)) return absl::InvalidArgumentError(absl::StrCat("the id \"", id, "\" is there twice"));
+  return Append(std::move(id), values);
+}
+
+absl::StatusOr<std::shared_ptr<const fhe::DatabaseSnapshot>> RowTable::Commit(TaskPool& pool) {
+  ALCOVE_ASSIGN_OR_RETURN(const fhe::Layout layout, WantedLayout());
+  ALCOVE_RETURN_IF_ERROR(database_->SetLayout(layout));
+  ALCOVE_RETURN_IF_ERROR(database_->Commit(
+      next_revision_, [&](size_t n, absl::FunctionRef<void(size_t)> body) { pool.ParallelFor(n, body); }));
+  return database_->snapshot();
+}
+
+size_t RowTable::RowBytes() const {
+  // Two copies of each id (the second is the index's key) with a string object each.
+  return database_->RowBytes() + ids_.size() * (2 * sizeof(std::string) + 3 * sizeof(uint64_t)) + 2 * id_bytes_;
 }
 
 }  // namespace alcove::fhe_proxy

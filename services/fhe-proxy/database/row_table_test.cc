@@ -13,9 +13,13 @@
 namespace alcove::fhe_proxy {
 namespace {
 
+RowTable Table(uint32_t dimension, double scale) {
+  return RowTable::Create(OfferedSets()[0], dimension, scale).value();
+}
+
 TEST(RowTableTest, HoldsExactlyTheLastStateOfEachPoint) {
   std::mt19937 rng(7);
-  RowTable table(3, 100);
+  RowTable table = Table(3, 100);
   std::map<std::string, std::vector<float>> model;
   for (int step = 0; step < 5000; ++step) {
     const std::string id = absl::StrCat("p", rng() % 60);
@@ -32,31 +36,47 @@ TEST(RowTableTest, HoldsExactlyTheLastStateOfEachPoint) {
   for (size_t r = 0; r < table.size(); ++r) {
     const auto& want = model.at(table.id(r));
     for (size_t d = 0; d < 3; ++d) {
-      EXPECT_EQ(table.values(r, 1)[d], std::lround(static_cast<double>(want[d]) * 100));
+      EXPECT_EQ(table.values(r)[d], std::lround(static_cast<double>(want[d]) * 100));
     }
   }
 }
 
-TEST(RowTableTest, NamesEveryRowThatChanged) {
-  RowTable table(1, 1);
+TEST(RowTableTest, CommitsTheRowsThereAre) {
+  TaskPool pool(1);
+  RowTable table = Table(1, 1);
   for (const char* id : {"a", "b", "c", "d"}) ASSERT_TRUE(table.Put(id, std::vector<float>{1}).ok());
-  EXPECT_THAT(table.TakeChangedRows(), ::testing::UnorderedElementsAre(0, 1, 2, 3));
-  EXPECT_THAT(table.TakeChangedRows(), ::testing::IsEmpty());
+  const auto first = table.Commit(pool);
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_EQ((*first)->rows, 4u);
+  EXPECT_EQ(table.Commit(pool).value()->blocks, (*first)->blocks) << "nothing changed";
   table.Remove("b");  // d moves into its place
-  EXPECT_THAT(table.TakeChangedRows(), ::testing::UnorderedElementsAre(1, 3));
   EXPECT_EQ(table.id(1), "d");
   table.Remove("nobody");
-  EXPECT_THAT(table.TakeChangedRows(), ::testing::IsEmpty());
+  const auto second = table.Commit(pool).value();
+  EXPECT_EQ(second->rows, 3u);
+  EXPECT_NE(second->blocks, (*first)->blocks);
+  EXPECT_GT(table.MemoryBytes(), table.RowBytes());
+}
+
+TEST(RowTableTest, NoSetCanDecryptARowItTakesWrongly) {
+  for (const ParameterSet& set : OfferedSets()) {
+    for (const uint32_t dimension : {1u, 384u, 512u, 2048u}) {
+      EXPECT_TRUE(RowTable::Create(set, dimension, 1).ok()) << set.name << " " << dimension;
+    }
+  }
+  RowTable table = Table(20, 1);
+  EXPECT_EQ(table.Put("long", std::vector<float>(20, 127)).code(), absl::StatusCode::kOutOfRange);
+  EXPECT_EQ(table.size(), 0u);
 }
 
 TEST(RowTableTest, AVectorThatDoesNotFitChangesNothing) {
-  RowTable table(2, 127);
+  RowTable table = Table(2, 127);
   ASSERT_TRUE(table.Put("a", std::vector<float>{1, 0}).ok());
   EXPECT_EQ(table.Put("a", std::vector<float>{1.1f, 0}).code(), absl::StatusCode::kOutOfRange);
   EXPECT_EQ(table.Put("b", std::vector<float>{0, -1.1f}).code(), absl::StatusCode::kOutOfRange);
   EXPECT_EQ(table.Put("b", std::vector<float>{0, NAN}).code(), absl::StatusCode::kOutOfRange);
   EXPECT_EQ(table.size(), 1u);
-  EXPECT_EQ(table.values(0, 1)[0], 127);
+  EXPECT_EQ(table.values(0)[0], 127);
 }
 
 TEST(CollectionInfoTest, ATokenNamesWhatWasWrittenAndThePlacementItWasWrittenTo) {
@@ -68,13 +88,9 @@ TEST(CollectionInfoTest, ATokenNamesWhatWasWrittenAndThePlacementItWasWrittenTo)
 
 class SnapshotTest : public ::testing::Test {
  protected:
-  SnapshotTest() : rows(2, 50) {
-    EXPECT_TRUE(rows.Put("one", std::vector<float>{1, -1}).ok());
-    EXPECT_TRUE(rows.Put("two", std::vector<float>{0.5f, 2}).ok());
-    bytes = EncodeRowSnapshot("key", {"id#1", 2, Metric::kDot, 3, {5, 9}}, {0, 3}, rows);
-  }
-  RowTable rows;
-  std::string bytes;
+  const std::vector<int8_t> one = {50, -50}, two = {25, 100};
+  const RowSnapshot written{"key", {"id#1", 2, Metric::kDot, 3, {5, 9}}, {0, 3}, 50, {{"one", one}, {"two", two}}};
+  const std::string bytes = EncodeRowSnapshot(written);
 };
 
 TEST_F(SnapshotTest, ComesBackWhole) {
@@ -84,10 +100,15 @@ TEST_F(SnapshotTest, ComesBackWhole) {
   EXPECT_EQ(read->info, (CollectionInfo{"id#1", 2, Metric::kDot, 3, {5, 9}}));
   EXPECT_EQ(read->floors, (std::vector<int64_t>{0, 3}));
   ASSERT_EQ(read->rows.size(), 2u);
-  EXPECT_EQ(read->rows.scale(), 50);
-  EXPECT_EQ(read->rows.id(1), "two");
-  EXPECT_EQ(read->rows.values(1, 1)[1], 100);
-  EXPECT_EQ(read->rows.max_energy(), rows.max_energy());
+  EXPECT_EQ(read->scale, 50);
+  EXPECT_EQ(read->rows[1].id, "two");
+  EXPECT_THAT(read->rows[1].numbers, ::testing::ElementsAre(25, 100));
+}
+
+TEST_F(SnapshotTest, AnIdIsThereOnce) {
+  RowSnapshot twice = written;
+  twice.rows[1].id = "one";
+  EXPECT_EQ(DecodeRowSnapshot(EncodeRowSnapshot(twice)).status().code(), absl::StatusCode::kDataLoss);
 }
 
 TEST_F(SnapshotTest, AnyChangedByteIsNoticed) {

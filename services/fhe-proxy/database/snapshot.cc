@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include <absl/types/span.h>
+#include <absl/container/flat_hash_set.h>
 
 #include "libs/common/status.h"
 #include "services/fhe-proxy/record/record.h"
@@ -17,26 +17,24 @@ absl::Status Damaged() { return UnfitFields("snapshot"); }
 
 }  // namespace
 
-std::string EncodeRowSnapshot(const std::string& key, const CollectionInfo& info, const std::vector<int64_t>& floors,
-                              const RowTable& rows) {
+std::string EncodeRowSnapshot(const RowSnapshot& snapshot) {
   std::string out(kMagic);
-  out.reserve(rows.size() * (rows.dimension() + 40) + 4096);
-  PutText(out, key);
-  PutText(out, info.identity);
-  PutInteger(out, info.dimension);
-  PutInteger(out, static_cast<uint8_t>(info.metric));
-  PutInteger(out, info.epoch);
-  PutInteger(out, static_cast<uint32_t>(info.heads.size()));
-  for (size_t shard = 0; shard < info.heads.size(); ++shard) {
-    PutInteger(out, info.heads[shard]);
-    PutInteger(out, floors[shard]);
+  out.reserve(snapshot.rows.size() * (snapshot.info.dimension + 40) + 4096);
+  PutText(out, snapshot.key);
+  PutText(out, snapshot.info.identity);
+  PutInteger(out, snapshot.info.dimension);
+  PutInteger(out, static_cast<uint8_t>(snapshot.info.metric));
+  PutInteger(out, snapshot.info.epoch);
+  PutInteger(out, static_cast<uint32_t>(snapshot.info.heads.size()));
+  for (size_t shard = 0; shard < snapshot.info.heads.size(); ++shard) {
+    PutInteger(out, snapshot.info.heads[shard]);
+    PutInteger(out, snapshot.floors[shard]);
   }
-  PutInteger(out, rows.scale());
-  PutInteger(out, static_cast<uint64_t>(rows.size()));
-  for (size_t r = 0; r < rows.size(); ++r) {
-    PutText(out, rows.id(r));
-    const absl::Span<const int8_t> values = rows.values(r, 1);
-    out.append(reinterpret_cast<const char*>(values.data()), values.size());
+  PutInteger(out, snapshot.scale);
+  PutInteger(out, static_cast<uint64_t>(snapshot.rows.size()));
+  for (const RowSnapshot::Row& row : snapshot.rows) {
+    PutText(out, row.id);
+    out.append(reinterpret_cast<const char*>(row.numbers.data()), row.numbers.size());
   }
   SealRecord(out);
   return out;
@@ -60,18 +58,18 @@ absl::StatusOr<RowSnapshot> DecodeRowSnapshot(absl::string_view bytes) {
     out.info.heads.push_back(head);
     out.floors.push_back(floor);
   }
-  double scale = 0;
   uint64_t rows = 0;
-  if (!TakeInteger(in, scale) || !TakeInteger(in, rows) || !std::isfinite(scale) || scale <= 0 ||
+  if (!TakeInteger(in, out.scale) || !TakeInteger(in, rows) || !std::isfinite(out.scale) || out.scale <= 0 ||
       rows > in.size() / (sizeof(uint32_t) + out.info.dimension)) {
     return Damaged();
   }
-  out.rows = RowTable(out.info.dimension, scale);
-  std::string id;
+  absl::flat_hash_set<absl::string_view> seen;
   for (uint64_t r = 0; r < rows; ++r) {
-    if (!TakeText(in, id) || in.size() < out.info.dimension) return Damaged();
-    if (!out.rows.Restore(id, {reinterpret_cast<const int8_t*>(in.data()), out.info.dimension}).ok()) return Damaged();
+    RowSnapshot::Row row;
+    if (!TakeText(in, row.id) || in.size() < out.info.dimension || !seen.insert(row.id).second) return Damaged();
+    row.numbers = {reinterpret_cast<const int8_t*>(in.data()), out.info.dimension};
     in.remove_prefix(out.info.dimension);
+    out.rows.push_back(row);
   }
   if (!in.empty()) return Damaged();
   return out;

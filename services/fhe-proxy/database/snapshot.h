@@ -7,23 +7,28 @@
 
 #include <absl/status/statusor.h>
 #include <absl/strings/string_view.h>
+#include <absl/types/span.h>
 
 #include "services/fhe-proxy/database/collection_source.h"
-#include "services/fhe-proxy/database/row_table.h"
 
 namespace alcove::fhe_proxy {
 
 struct RowSnapshot {
+  struct Row {
+    absl::string_view id;
+    absl::Span<const int8_t> numbers;  // info.dimension of them
+  };
   std::string key;              // what the file is about: tenant, collection, vector field and parameter set
   CollectionInfo info;          // heads are the sequences the rows contain
   std::vector<int64_t> floors;  // tombstone floor of each shard when it was first read
-  RowTable rows;
+  double scale = 1;
+  std::vector<Row> rows;  // views of what somebody else holds
 };
 
-std::string EncodeRowSnapshot(const std::string& key, const CollectionInfo& info, const std::vector<int64_t>& floors,
-                              const RowTable& rows);
+std::string EncodeRowSnapshot(const RowSnapshot& snapshot);
 
-// DATA_LOSS when the bytes are not exactly one intact snapshot; memory stays within a small multiple of the input.
+// The rows are views of `bytes`; ids are unique. DATA_LOSS when the bytes are not exactly one intact snapshot; memory
+// stays within a small multiple of the input.
 absl::StatusOr<RowSnapshot> DecodeRowSnapshot(absl::string_view bytes);
 
 }  // namespace alcove::fhe_proxy

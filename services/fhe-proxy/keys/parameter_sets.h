@@ -12,6 +12,7 @@
 
 #include "libs/fhe/bfv/context.h"
 #include "libs/fhe/params/parameters.h"
+#include "libs/fhe/search/layout.h"
 
 namespace alcove::fhe_proxy {
 
@@ -30,6 +31,10 @@ struct ParameterSet {
   std::string purpose;
   // What computing under these parameters needs.
   std::shared_ptr<const fhe::Context> context;
+
+  // How `rows` rows of `dimension` numbers are packed: as few replies as there can be, then as few key switches.
+  // INVALID_ARGUMENT unless 1 <= dimension <= degree.
+  absl::StatusOr<fhe::Layout> LayoutFor(uint32_t dimension, uint64_t rows) const;
 
   // Bytes of the uncompressed objects a client sends.
   size_t KeyBytes() const;

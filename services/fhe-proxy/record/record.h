@@ -40,11 +40,19 @@ bool TakeInteger(absl::string_view& in, T& value) {
   return true;
 }
 
-inline bool TakeText(absl::string_view& in, std::string& text) {
+// A view of what `in` views.
+inline bool TakeText(absl::string_view& in, absl::string_view& text) {
   uint32_t size = 0;
   if (!TakeInteger(in, size) || in.size() < size) return false;
-  text.assign(in.data(), size);
+  text = in.substr(0, size);
   in.remove_prefix(size);
+  return true;
+}
+
+inline bool TakeText(absl::string_view& in, std::string& text) {
+  absl::string_view view;
+  if (!TakeText(in, view)) return false;
+  text.assign(view.data(), view.size());
   return true;
 }
 

@@ -19,10 +19,6 @@ namespace {
 // Blocks scored in one go: the expanded query is read once for all of them.
 constexpr size_t kBlocksAtOnce = 4;
 
-struct PartShape {
-  uint32_t selectors = 0;
-};
-
 // Every query of a request, read and checked: [query][part].
 struct ReadQueries {
   fhe::SealVersion version;
@@ -75,40 +71,42 @@ absl::Status CheckSet(const EvaluationKeys& keys, const ParameterSet& set) {
                          absl::StrCat("the keys are of the parameter set ", keys.set->name, ", not ", set.name));
 }
 
-// The expanded queries, each with the selectors of all its parts one after another.
+// The expanded queries. Parts of a query are expanded on different threads, too.
 absl::StatusOr<std::vector<fhe::ScoringQuery>> ExpandAll(const RequestContext& ctx, const ParameterSet& set,
                                                          const EvaluationKeys& keys, const ReadQueries& read,
-                                                         absl::Span<const PartShape> parts, TaskPool& pool) {
-  const size_t queries = read.queries.size();
-  std::vector<std::vector<fhe::EvalCiphertext>> expanded(queries * parts.size());
-  pool.ParallelFor(expanded.size(), [&](size_t i) {
+                                                         const fhe::Layout& layout, TaskPool& pool) {
+  const size_t parts = layout.parts().size();
+  std::vector<fhe::ScoringQuery> out;
+  out.reserve(read.queries.size());
+  for (size_t q = 0; q < read.queries.size(); ++q) out.emplace_back(*set.context, layout);
+  pool.ParallelFor(out.size() * parts, [&](size_t i) {
     if (!ctx.Check().ok()) return;
-    expanded[i] = fhe::Expand(*set.context, read.queries[i / parts.size()][i % parts.size()], *keys.expansion,
-                              parts[i % parts.size()].selectors);
+    const size_t q = i / parts, part = i % parts;
+    out[q].ExpandPart(*set.context, part, read.queries[q][part], *keys.expansion, layout);
   });
   ALCOVE_RETURN_IF_ERROR(ctx.Check());
-  std::vector<fhe::ScoringQuery> out;
-  for (size_t q = 0; q < queries; ++q) {
-    std::vector<fhe::EvalCiphertext> all;
-    for (size_t p = 0; p < parts.size(); ++p) {
-      std::vector<fhe::EvalCiphertext>& some = expanded[q * parts.size() + p];
-      std::move(some.begin(), some.end(), std::back_inserter(all));
-      some = {};
-    }
-    out.emplace_back(*set.context, all);
-  }
   return out;
 }
 
-std::string Write(const ParameterSet& set, const fhe::CoeffCiphertext& ciphertext, const fhe::WireFormat& format) {
-  return fhe::WriteCiphertext(fhe::ToWire(*set.context, ciphertext), format);
+// How replies are written.
+struct ReplyForm {
+  fhe::WireFormat format;
+  fhe::TrimBits trim;
+};
+
+std::string Write(const ParameterSet& set, fhe::CoeffCiphertext& reply, const ReplyForm& form) {
+  // Without compression a trimmed reply is no shorter.
+  if (form.format.compression != fhe::Compression::kNone) {
+    fhe::TrimReply(*set.context, form.trim.first, form.trim.second, reply);
+  }
+  return fhe::WriteCiphertext(fhe::ToWire(*set.context, reply), form.format);
 }
 
 // Scores `queries` against `blocks`, groups of them at a time, and hands the replies on in order.
 absl::Status ScoreAndEmit(const RequestContext& ctx, const ParameterSet& set,
                           absl::Span<const fhe::ScoringQuery* const> queries,
                           absl::Span<const fhe::Block* const> blocks, absl::Span<const uint32_t> numbers,
-                          const fhe::WireFormat& format, TaskPool& pool, EmitReply emit) {
+                          const ReplyForm& form, TaskPool& pool, EmitReply emit) {
   const size_t groups = (blocks.size() + kBlocksAtOnce - 1) / kBlocksAtOnce;
   const size_t wave = static_cast<size_t>(std::max(1, pool.threads()));
   for (size_t begin = 0; begin < groups; begin += wave) {
@@ -118,10 +116,10 @@ absl::Status ScoreAndEmit(const RequestContext& ctx, const ParameterSet& set,
       if (!ctx.Check().ok()) return;
       const size_t first = (begin + i) * kBlocksAtOnce;
       const auto some = blocks.subspan(first, kBlocksAtOnce);
-      const auto scores = fhe::ScoreBatch(*set.context, queries, some);
+      auto scores = fhe::ScoreBatch(*set.context, queries, some);
       for (size_t b = 0; b < some.size(); ++b) {
         for (size_t q = 0; q < queries.size(); ++q) {
-          replies[i].push_back({static_cast<uint32_t>(q), numbers[first + b], Write(set, scores[q][b], format)});
+          replies[i].push_back({static_cast<uint32_t>(q), numbers[first + b], Write(set, scores[q][b], form)});
         }
       }
     });
@@ -139,10 +137,15 @@ std::vector<const fhe::ScoringQuery*> Pointers(const std::vector<fhe::ScoringQue
   return out;
 }
 
-std::vector<PartShape> ShapesOf(const private_search::Layout& layout) {
-  std::vector<PartShape> out;
-  for (const private_search::QueryPart& part : layout.parts()) out.push_back({part.selectors});
-  return out;
+// Reads, expands and scores the queries of one request against blocks of one layout.
+absl::Status Answer(const RequestContext& ctx, const EvaluationKeys& keys, const ParameterSet& set,
+                    const fhe::Layout& layout, const fhe::TrimBits& trim, const EncryptedQueries& queries,
+                    absl::Span<const fhe::Block* const> blocks, absl::Span<const uint32_t> numbers, TaskPool& pool,
+                    EmitReply emit) {
+  ALCOVE_ASSIGN_OR_RETURN(const ReadQueries read, Read(ctx, set, queries, layout.parts().size()));
+  ALCOVE_ASSIGN_OR_RETURN(const auto expanded, ExpandAll(ctx, set, keys, read, layout, pool));
+  return ScoreAndEmit(ctx, set, Pointers(expanded), blocks, numbers, {{read.version, queries.compression}, trim}, pool,
+                      emit);
 }
 
 }  // namespace
@@ -159,33 +162,25 @@ absl::Status SearchCollection(const RequestContext& ctx, const EvaluationKeys& k
   ALCOVE_RETURN_IF_ERROR(CheckSet(keys, set));
   std::vector<uint32_t> numbers(blocks.begin(), blocks.end());
   if (numbers.empty()) {
-    for (uint32_t b = 0; b < collection.blocks.size(); ++b) numbers.push_back(b);
+    for (uint32_t b = 0; b < collection.blocks(); ++b) numbers.push_back(b);
   }
-  if (numbers.size() > collection.blocks.size()) return InvalidField("blocks", "names more blocks than there are");
+  if (numbers.size() > collection.blocks()) return InvalidField("blocks", "names more blocks than there are");
   std::vector<const fhe::Block*> chosen;
   for (const uint32_t number : numbers) {
-    if (number >= collection.blocks.size()) {
-      return InvalidField(
-          "blocks", absl::StrCat("the collection has ", collection.blocks.size(), " blocks; there is no ", number));
+    if (number >= collection.blocks()) {
+      return InvalidField("blocks",
+                          absl::StrCat("the collection has ", collection.blocks(), " blocks; there is no ", number));
     }
-    chosen.push_back(collection.blocks[number].block.get());
+    chosen.push_back(collection.database->blocks[number].get());
   }
-  const std::vector<PartShape> parts = ShapesOf(collection.layout);
-  ALCOVE_ASSIGN_OR_RETURN(const ReadQueries read, Read(ctx, set, queries, parts.size()));
-  ALCOVE_ASSIGN_OR_RETURN(const auto expanded, ExpandAll(ctx, set, keys, read, parts, pool));
-  return ScoreAndEmit(ctx, set, Pointers(expanded), chosen, numbers, {read.version, queries.compression}, pool, emit);
+  return Answer(ctx, keys, set, collection.layout(), collection.trim, queries, chosen, numbers, pool, emit);
 }
 
-absl::Status ScoreBlock(const RequestContext& ctx, const EvaluationKeys& keys, const ParameterSet& set,
-                        const private_search::Layout& layout, const fhe::Block& block, const EncryptedQueries& queries,
-                        TaskPool& pool, EmitReply emit) {
-  ALCOVE_RETURN_IF_ERROR(CheckSet(keys, set));
-  const std::vector<PartShape> parts = ShapesOf(layout);
-  ALCOVE_ASSIGN_OR_RETURN(const ReadQueries read, Read(ctx, set, queries, parts.size()));
-  ALCOVE_ASSIGN_OR_RETURN(const auto expanded, ExpandAll(ctx, set, keys, read, parts, pool));
-  const fhe::Block* const blocks[] = {&block};
-  const uint32_t numbers[] = {0};
-  return ScoreAndEmit(ctx, set, Pointers(expanded), blocks, numbers, {read.version, queries.compression}, pool, emit);
+absl::Status ScoreClassifier(const RequestContext& ctx, const EvaluationKeys& keys, const EncodedClassifier& classifier,
+                             const EncryptedQueries& queries, TaskPool& pool, EmitReply emit) {
+  ALCOVE_RETURN_IF_ERROR(CheckSet(keys, *classifier.set));
+  return Answer(ctx, keys, *classifier.set, classifier.layout, classifier.trim, queries, {classifier.block.get()}, {0},
+                pool, emit);
 }
 
 absl::Status LookupRecords(const RequestContext& ctx, const EvaluationKeys& keys, const EncodedRecords& records,
@@ -200,12 +195,13 @@ absl::Status LookupRecords(const RequestContext& ctx, const EvaluationKeys& keys
   // memory.
   std::vector<std::optional<fhe::CoeffCiphertext>> sums(count * pieces);
   for (uint32_t part = 0; part < parts; ++part) {
+    ALCOVE_ASSIGN_OR_RETURN(const fhe::Layout layout,
+                            fhe::Layout::Full(set.parameters.degree, records.layout.PartSelectors(part)));
     std::vector<const fhe::Block*> blocks;
     for (const auto& block : records.blocks[part]) blocks.push_back(block.get());
     pool.ParallelFor(count, [&](size_t q) {
       if (!ctx.Check().ok()) return;
-      const fhe::ScoringQuery query(*set.context, fhe::Expand(*set.context, read.queries[q][part], *keys.expansion,
-                                                              records.layout.PartSelectors(part)));
+      const fhe::ScoringQuery query(*set.context, read.queries[q][part], *keys.expansion, layout);
       std::vector<fhe::CoeffCiphertext> found = fhe::Score(*set.context, query, blocks);
       for (uint32_t piece = 0; piece < pieces; ++piece) {
         auto& sum = sums[q * pieces + piece];
@@ -214,10 +210,10 @@ absl::Status LookupRecords(const RequestContext& ctx, const EvaluationKeys& keys
     });
     ALCOVE_RETURN_IF_ERROR(ctx.Check());
   }
+  const ReplyForm form{{read.version, queries.compression}, records.trim};
   for (uint32_t piece = 0; piece < pieces; ++piece) {
     for (size_t q = 0; q < count; ++q) {
-      ALCOVE_RETURN_IF_ERROR(emit({static_cast<uint32_t>(q), piece,
-                                   Write(set, *sums[q * pieces + piece], {read.version, queries.compression})}));
+      ALCOVE_RETURN_IF_ERROR(emit({static_cast<uint32_t>(q), piece, Write(set, *sums[q * pieces + piece], form)}));
     }
   }
   return absl::OkStatus();

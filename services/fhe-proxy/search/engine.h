@@ -17,6 +17,7 @@
 #include "libs/common/request_context.h"
 #include "libs/common/task_pool.h"
 #include "libs/fhe/wire/container.h"
+#include "services/fhe-proxy/classify/classifier.h"
 #include "services/fhe-proxy/database/encoded.h"
 #include "services/fhe-proxy/keys/key_store.h"
 
@@ -35,7 +36,9 @@ using EmitReply = absl::FunctionRef<absl::Status(EncryptedReply)>;
 struct EncryptedQueries {
   absl::string_view bytes;  // SEAL ciphertexts, one after another
   size_t max_queries = 1;
-  fhe::Compression compression = fhe::Compression::kNone;  // of the replies
+  // Of the replies. Low bits that carry nothing are rounded away before replies are compressed, which makes them about
+  // two thirds of what they would be; any SEAL decrypts them to the same numbers.
+  fhe::Compression compression = fhe::Compression::kNone;
   // Asked once every ciphertext is known to be sound, before anything is computed, with the number of queries: the
   // place to take a budget. Its error ends the call. May be unset.
   std::function<absl::Status(size_t queries)> admit;
@@ -53,10 +56,9 @@ absl::Status SearchCollection(const RequestContext& ctx, const EvaluationKeys& k
 absl::Status LookupRecords(const RequestContext& ctx, const EvaluationKeys& keys, const EncodedRecords& records,
                            const EncryptedQueries& queries, TaskPool& pool, EmitReply emit);
 
-// Scores of one block that belongs to no collection (a classifier).
-absl::Status ScoreBlock(const RequestContext& ctx, const EvaluationKeys& keys, const ParameterSet& set,
-                        const private_search::Layout& layout, const fhe::Block& block, const EncryptedQueries& queries,
-                        TaskPool& pool, EmitReply emit);
+// Scores of vectors by a classifier's weights, one reply a query.
+absl::Status ScoreClassifier(const RequestContext& ctx, const EvaluationKeys& keys, const EncodedClassifier& classifier,
+                             const EncryptedQueries& queries, TaskPool& pool, EmitReply emit);
 
 // How many queries `queries` would hold when each takes `parts` ciphertexts: what a budget counts. Reads headers only.
 absl::StatusOr<size_t> CountQueries(const EncryptedQueries& queries, size_t parts);

@@ -1,5 +1,6 @@
 #include "services/fhe-proxy/search/engine.h"
 
+#include <map>
 #include <random>
 
 #include <absl/strings/str_cat.h>
@@ -8,8 +9,8 @@
 
 #include "libs/common/status.h"
 #include "libs/fhe/client/client.h"
+#include "libs/fhe/client/query.h"
 #include "libs/fhe/fault.h"
-#include "libs/private_search/query.h"
 #include "services/fhe-proxy/search/objects.h"
 
 namespace alcove::fhe_proxy {
@@ -61,14 +62,14 @@ class EngineTest : public ::testing::Test {
     return out;
   }
   std::shared_ptr<const EncodedCollection> Collection(const ParameterSet& set, uint32_t dimension, size_t rows) {
-    RowTable table(dimension, 1);
+    RowTable table = RowTable::Create(set, dimension, 1).value();
     values_.clear();
     for (size_t r = 0; r < rows; ++r) {
       const auto numbers = Numbers(dimension, 20);
       values_.push_back(numbers);
       EXPECT_TRUE(table.Put(absl::StrCat("p", r), std::vector<float>(numbers.begin(), numbers.end())).ok());
     }
-    return EncodeCollection(set, {"c", dimension, Metric::kDot, 1, {1}}, table, {}, nullptr, pool_).value();
+    return EncodeCollection({"c", dimension, Metric::kDot, 1, {1}}, table, nullptr, pool_).value();
   }
   std::string Fault(const absl::Status& status) {
     const auto fault = fhe::FaultOf(status);
@@ -89,21 +90,19 @@ TEST_F(EngineTest, EveryScoreOfEveryBlockAndQueryIsExact) {
   };
   for (const Case& c : {Case{64, 5000}, Case{64, 300}, Case{700, 100}, Case{3, 1}}) {
     const auto collection = Collection(client.set, c.dimension, c.rows);
-    const fhe::Modulus t(client.set.parameters.plain_modulus);
     std::vector<std::vector<int32_t>> queries = {Numbers(c.dimension, 20), Numbers(c.dimension, 20)};
     std::string bytes;
     for (const auto& query : queries) {
-      bytes += client.Encrypt(private_search::PackQuery(collection->layout, t, query).value(), {4, 3});
+      bytes += client.Encrypt(fhe::EncodeQuery(*client.set.context, collection->layout(), query).value(), {4, 3});
     }
     size_t replies = 0;
     const absl::Status status = SearchCollection(
         ctx_, client.keys, *collection, {.bytes = bytes, .max_queries = 4}, {}, pool_, [&](EncryptedReply reply) {
-          const size_t first = reply.block * collection->layout.rows_per_block();
-          const auto rows =
-              static_cast<uint32_t>(std::min<size_t>(collection->layout.rows_per_block(), collection->rows - first));
-          const auto scores = private_search::UnpackScores(collection->layout, t.value(),
-                                                           client.Decrypt(reply.ciphertext, {4, 3}), rows);
-          for (uint32_t r = 0; r < rows; ++r) {
+          const size_t first = reply.block * collection->layout().rows_per_block();
+          const size_t rows = collection->layout().RowsOf(reply.block, collection->rows());
+          const auto scores = fhe::DecodeScores(*client.set.context, client.Decrypt(reply.ciphertext, {4, 3}),
+                                                collection->layout(), rows);
+          for (size_t r = 0; r < rows; ++r) {
             int64_t want = 0;
             for (uint32_t d = 0; d < c.dimension; ++d) want += queries[reply.query][d] * values_[first + r][d];
             EXPECT_EQ(scores[r], want);
@@ -112,29 +111,42 @@ TEST_F(EngineTest, EveryScoreOfEveryBlockAndQueryIsExact) {
           return absl::OkStatus();
         });
     ASSERT_TRUE(status.ok()) << status;
-    EXPECT_EQ(replies, 2 * collection->blocks.size());
+    EXPECT_EQ(replies, 2 * collection->blocks());
   }
 }
 
-TEST_F(EngineTest, TheQuantumSetWorksToo) {
-  const Client client(OfferedSets()[1]);
-  const auto collection = Collection(client.set, 96, 50);
-  const fhe::Modulus t(client.set.parameters.plain_modulus);
-  const auto query = Numbers(96, 5);
-  const std::string bytes = client.Encrypt(private_search::PackQuery(collection->layout, t, query).value(), {3, 6});
-  int replies = 0;
-  const auto status =
-      SearchCollection(ctx_, client.keys, *collection, {.bytes = bytes}, {}, pool_, [&](EncryptedReply reply) {
-        const auto scores =
-            private_search::UnpackScores(collection->layout, t.value(), client.Decrypt(reply.ciphertext, {3, 6}), 50);
+TEST_F(EngineTest, EverySetAndVersionGetsExactScoresFromTrimmedReplies) {
+  struct Case {
+    size_t set;
+    fhe::SealVersion version;
+    fhe::Compression compression;
+  };
+  for (const Case& c : {Case{0, {4, 1}, fhe::Compression::kZlib}, Case{0, {4, 3}, fhe::Compression::kZstd},
+                        Case{1, {3, 6}, fhe::Compression::kZlib}, Case{2, {4, 1}, fhe::Compression::kZstd}}) {
+    const Client client(OfferedSets()[c.set]);
+    const auto collection = Collection(client.set, 96, 3000);
+    EXPECT_GT(collection->trim.first, 10) << client.set.name;
+    const auto query = Numbers(96, 5);
+    const std::string bytes =
+        client.Encrypt(fhe::EncodeQuery(*client.set.context, collection->layout(), query).value(), c.version);
+    std::map<fhe::Compression, std::string> replies;
+    for (const auto compression : {fhe::Compression::kNone, c.compression}) {
+      const auto status = SearchCollection(ctx_, client.keys, *collection, {.bytes = bytes, .compression = compression},
+                                           {}, pool_, [&](EncryptedReply reply) {
+                                             replies[compression] = std::move(reply.ciphertext);
+                                             return absl::OkStatus();
+                                           });
+      ASSERT_TRUE(status.ok()) << status;
+      const auto scores = fhe::DecodeScores(*client.set.context, client.Decrypt(replies[compression], c.version),
+                                            collection->layout(), 3000);
+      for (size_t r = 0; r < 3000; ++r) {
         int64_t want = 0;
-        for (uint32_t d = 0; d < 96; ++d) want += query[d] * values_[49][d];
-        EXPECT_EQ(scores[49], want);
-        ++replies;
-        return absl::OkStatus();
-      });
-  ASSERT_TRUE(status.ok()) << status;
-  EXPECT_EQ(replies, 1);
+        for (uint32_t d = 0; d < 96; ++d) want += query[d] * values_[r][d];
+        ASSERT_EQ(scores[r], want) << client.set.name << " row " << r;
+      }
+    }
+    EXPECT_LT(replies[c.compression].size(), replies[fhe::Compression::kNone].size() * 3 / 4) << client.set.name;
+  }
 }
 
 TEST_F(EngineTest, ALookupBringsExactlyTheDocumentAskedFor) {
@@ -173,8 +185,7 @@ TEST_F(EngineTest, ALookupBringsExactlyTheDocumentAskedFor) {
 TEST_F(EngineTest, NamesWhatIsWrongWithAQuery) {
   const Client& client = SharedClient();
   const auto collection = Collection(client.set, 16, 10);
-  const fhe::Modulus t(client.set.parameters.plain_modulus);
-  const auto packed = private_search::PackQuery(collection->layout, t, Numbers(16, 5)).value();
+  const auto packed = fhe::EncodeQuery(*client.set.context, collection->layout(), Numbers(16, 5)).value();
   const std::string good = client.Encrypt(packed);
   const auto never = [](EncryptedReply) {
     ADD_FAILURE() << "nothing may be answered";
@@ -211,8 +222,8 @@ TEST_F(EngineTest, NamesWhatIsWrongWithAQuery) {
 TEST_F(EngineTest, StopsWhenTheCallerHasGone) {
   const Client& client = SharedClient();
   const auto collection = Collection(client.set, 16, 20'000);
-  const fhe::Modulus t(client.set.parameters.plain_modulus);
-  const std::string query = client.Encrypt(private_search::PackQuery(collection->layout, t, Numbers(16, 5)).value());
+  const std::string query =
+      client.Encrypt(fhe::EncodeQuery(*client.set.context, collection->layout(), Numbers(16, 5)).value());
   CancellationSource gone;
   int replies = 0;
   const auto status = SearchCollection(ctx_.WithCancellation(gone.token()), client.keys, *collection, {.bytes = query},

@@ -10,6 +10,7 @@
 #include <absl/time/clock.h>
 
 #include "libs/common/status.h"
+#include "libs/fhe/client/query.h"
 #include "libs/private_search/query.h"
 #include "libs/private_search/records.h"
 
@@ -21,9 +22,13 @@ using Service = pb::PrivateSearchService;
 
 constexpr int kAttempts = 4;
 
-absl::StatusOr<private_search::Layout> LayoutFrom(const pb::ParameterSet& set, const pb::Layout& layout) {
-  return private_search::Layout::Make(set.poly_modulus_degree(), layout.dimension(), layout.doublings(),
-                                      layout.chunk());
+// What comes from the server is checked: it may answer wrongly, but not make this program misbehave.
+absl::StatusOr<fhe::Layout> LayoutFrom(const fhe::Context& context, const pb::Layout& layout) {
+  if (layout.doublings() > 16) {
+    return absl::DataLossError(absl::StrCat("the server described a layout of ", layout.doublings(), " doublings"));
+  }
+  return fhe::Layout::Create(context.degree(), layout.dimension(), static_cast<int>(layout.doublings()),
+                             layout.chunk());
 }
 
 bool CollectionChanged(const absl::Status& status) {
@@ -107,23 +112,24 @@ absl::StatusOr<std::vector<PrivateHit>> PrivateSession::Search(const std::string
 }
 
 absl::StatusOr<std::vector<PrivateHit>> PrivateSession::SearchOnce(const std::vector<float>& vector, size_t limit) {
-  ALCOVE_ASSIGN_OR_RETURN(const auto layout, LayoutFrom(parameters_.set(), parameters_.layout()));
-  if (vector.size() != layout.dimension()) {
+  ALCOVE_ASSIGN_OR_RETURN(const auto layout, LayoutFrom(identity_.context(), parameters_.layout()));
+  if (vector.size() != layout.dimensions()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("the vector has ", vector.size(), " numbers; the collection has ", layout.dimension()));
+        absl::StrCat("the vector has ", vector.size(), " numbers; the collection has ", layout.dimensions()));
   }
   const uint64_t t = parameters_.set().plain_modulus();
   Say("encrypting the query");
   Stopwatch watch;
   double scale = 1;
   ALCOVE_ASSIGN_OR_RETURN(const auto numbers, Quantise(parameters_.quantisation(), t, vector, &scale));
-  ALCOVE_ASSIGN_OR_RETURN(const auto packed, private_search::PackQuery(layout, fhe::Modulus(t), numbers));
+  ALCOVE_ASSIGN_OR_RETURN(const auto packed, fhe::EncodeQuery(identity_.context(), layout, numbers));
   pb::SearchRequest request;
   request.set_key_id(identity_.key_id());
   request.set_collection(parameters_.collection());
   request.set_vector_name(vector_name_);
   request.set_sequence(parameters_.sequence());
   request.set_query(identity_.Encrypt(packed));
+  request.set_compression(pb::REPLY_COMPRESSION_ZSTD);
   steps_.push_back({"query encrypted", watch.Lap(), 0, 0});
 
   const auto stub = Service::NewStub(client_.channel());
@@ -139,7 +145,6 @@ absl::StatusOr<std::vector<PrivateHit>> PrivateSession::SearchOnce(const std::ve
   steps_.push_back({"scores computed on ciphertext", watch.Lap(), request.ByteSizeLong(), received});
 
   Say("decrypting");
-  // What comes from the server is checked: it may answer wrongly, but not make this program misbehave.
   if (replies.size() != parameters_.layout().blocks()) {
     return absl::DataLossError(
         absl::StrCat("the server answered ", replies.size(), " blocks of ", parameters_.layout().blocks()));
@@ -151,7 +156,7 @@ absl::StatusOr<std::vector<PrivateHit>> PrivateSession::SearchOnce(const std::ve
       return absl::DataLossError("the server answered a block of another shape than it announced");
     }
     ALCOVE_ASSIGN_OR_RETURN(const auto coefficients, identity_.Decrypt(reply.scores()));
-    const auto scores = private_search::UnpackScores(layout, t, coefficients, reply.rows());
+    const auto scores = fhe::DecodeScores(identity_.context(), coefficients, layout, reply.rows());
     for (uint32_t r = 0; r < reply.rows(); ++r) {
       PrivateHit hit;
       hit.row = uint64_t{reply.block()} * layout.rows_per_block() + r;
@@ -241,6 +246,7 @@ absl::Status PrivateSession::FetchRecords(const pb::RecordLayout& documents, boo
     request.set_vector_name(vector_name_);
     request.set_sequence(parameters_.sequence());
     request.set_vectors(vectors);
+    request.set_compression(pb::REPLY_COMPRESSION_ZSTD);
     for (size_t i = begin; i < end; ++i) {
       if (hits[i].row >= layout.records()) return absl::InternalError("a row without a document");
       request.mutable_query()->append(identity_.Encrypt(layout.PackQuery(fhe::Modulus(t), hits[i].row)));
@@ -317,10 +323,10 @@ absl::StatusOr<std::vector<PrivateSession::ClassScore>> PrivateSession::Score(co
   ask.set_parameter_set(identity_.set_name());
   ALCOVE_ASSIGN_OR_RETURN(const auto described, client_.Call(*stub, &Service::Stub::GetClassifier, ask));
   steps_.push_back({"parameters", watch.Lap(), ask.ByteSizeLong(), described.ByteSizeLong()});
-  ALCOVE_ASSIGN_OR_RETURN(const auto layout, LayoutFrom(described.set(), described.layout()));
-  if (vector.size() != layout.dimension()) {
+  ALCOVE_ASSIGN_OR_RETURN(const auto layout, LayoutFrom(identity_.context(), described.layout()));
+  if (vector.size() != layout.dimensions()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("the vector has ", vector.size(), " numbers; the classifier has ", layout.dimension()));
+        absl::StrCat("the vector has ", vector.size(), " numbers; the classifier has ", layout.dimensions()));
   }
   if (described.labels_size() != described.biases_size() ||
       static_cast<uint32_t>(described.labels_size()) > layout.rows_per_block()) {
@@ -329,18 +335,19 @@ absl::StatusOr<std::vector<PrivateSession::ClassScore>> PrivateSession::Score(co
   const uint64_t t = identity_.context().parameters().plain_modulus;
   double scale = 1;
   ALCOVE_ASSIGN_OR_RETURN(const auto numbers, Quantise(described.quantisation(), t, vector, &scale));
-  ALCOVE_ASSIGN_OR_RETURN(const auto packed, private_search::PackQuery(layout, fhe::Modulus(t), numbers));
+  ALCOVE_ASSIGN_OR_RETURN(const auto packed, fhe::EncodeQuery(identity_.context(), layout, numbers));
   pb::ScoreRequest request;
   request.set_key_id(identity_.key_id());
   request.set_classifier(classifier);
   request.set_revision(described.revision());
   request.set_query(identity_.Encrypt(packed));
+  request.set_compression(pb::REPLY_COMPRESSION_ZSTD);
   steps_.push_back({"vector encrypted", watch.Lap(), 0, 0});
   ALCOVE_ASSIGN_OR_RETURN(const auto reply, client_.Call(*stub, &Service::Stub::Score, request));
   steps_.push_back({"scores computed on ciphertext", watch.Lap(), request.ByteSizeLong(), reply.ByteSizeLong()});
   ALCOVE_ASSIGN_OR_RETURN(const auto coefficients, identity_.Decrypt(reply.scores()));
   const auto scores =
-      private_search::UnpackScores(layout, t, coefficients, static_cast<uint32_t>(described.labels_size()));
+      fhe::DecodeScores(identity_.context(), coefficients, layout, static_cast<size_t>(described.labels_size()));
   std::vector<ClassScore> out;
   for (int k = 0; k < described.labels_size(); ++k) {
     out.push_back({described.labels(k), static_cast<double>(scores[static_cast<size_t>(k)]) /

@@ -11,7 +11,6 @@
 #include <absl/time/time.h>
 
 #include "alcove/private_search/v1/private_search.grpc.pb.h"
-#include "libs/private_search/layout.h"
 #include "tools/alcovectl/gateway_client.h"
 #include "tools/alcovectl/private/identity.h"
 
