@@ -126,6 +126,12 @@ export function scorePosition(layout, r) {
   return (r % stride) + Math.floor(r / stride) * chunk * stride + (chunk - 1) * stride;
 }
 
+// The signs of a layout, one bit a coefficient, as a function: -1 where a coefficient was negated.
+function signsOf(base64 = '') {
+  const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+  return (i) => ((bytes[i >> 3] >> (i & 7)) & 1 ? -1 : 1);
+}
+
 export class PrivateClient {
   static async create(seal, { url = '', apiKey = '', set = 's50', fetch: fetcher = globalThis.fetch.bind(globalThis) } = {}) {
     const client = new PrivateClient();
@@ -235,8 +241,8 @@ export class PrivateClient {
     return cipher;
   }
 
-  // All coefficients of a decrypted reply, centred around zero.
-  decrypt(bytes) {
+  // All coefficients of a decrypted reply, centred around zero, with the signs of its layout undone.
+  decrypt(bytes, signs) {
     const cipher = this.seal.CipherText();
     cipher.loadArray(this.context, bytes);
     const plain = this.decryptor.decrypt(cipher);
@@ -246,10 +252,11 @@ export class PrivateClient {
     const view = new DataView(saved.buffer, saved.byteOffset, saved.byteLength);
     const count = Number(view.getBigUint64(80, true));
     const t = Number(this.set.plain_modulus);
+    const sign = signsOf(signs);
     const out = new Int32Array(this.set.poly_modulus_degree);
     for (let i = 0; i < count; ++i) {
       const v = Number(view.getBigUint64(88 + 8 * i, true));
-      out[i] = v > t / 2 ? v - t : v;
+      out[i] = sign(i) * (v > t / 2 ? v - t : v);
     }
     return out;
   }
@@ -321,7 +328,7 @@ export class PrivateClient {
     began = performance.now();
     const hits = [];
     for (const reply of replies) {
-      const scores = this.decrypt(reply.data);
+      const scores = this.decrypt(reply.data, layout.signs);
       reply.ids.forEach((id, r) => {
         const row = reply.block * layout.rows_per_block + r;
         const score = scores[scorePosition(layout, r)] / (scale * quantisation.row_scale);
@@ -363,7 +370,7 @@ export class PrivateClient {
       const { replies, bytes } = await this.frames(`/v1/private/lookup?${query}`, body);
       this.step('documents fetched privately', began, body.length, bytes);
       const pieces = batch.map(() => []);
-      for (const reply of replies) pieces[reply.query][reply.block] = this.decrypt(reply.data);
+      for (const reply of replies) pieces[reply.query][reply.block] = this.decrypt(reply.data, layout.signs);
       batch.forEach((hit, i) => { hit.text = this.document(layout, hit.row, pieces[i]); });
     }
     return hits;

@@ -90,12 +90,13 @@ class Client:
         terms = ["%Xx^%d" % (v, d) if d else "%X" % v for d, v in enumerate(coefficients) if v]
         return saved(self.encryptor.encrypt_symmetric(seal.Plaintext(" + ".join(reversed(terms)) or "0")))
 
-    def decrypt(self, data):
+    def decrypt(self, data, signs):
         plain = seal.Plaintext()
         self.decryptor.decrypt(loaded(seal.Ciphertext(), data, self.context), plain)
         values = [int(plain[i]) for i in range(plain.coeff_count())]
         values += [0] * (self.degree - len(values))
-        return [v - self.t if v > self.t // 2 else v for v in values]
+        values = [v - self.t if v > self.t // 2 else v for v in values]
+        return [-v if signs and signs[i // 8] >> i % 8 & 1 else v for i, v in enumerate(values)]
 
     def search(self, collection, vector, count):
         parameters = json.loads(request("/v1/private/collections/" + urllib.parse.quote(collection),
@@ -112,10 +113,11 @@ class Client:
                         {"key_id": self.key_id, "collection": collection, "sequence": parameters["sequence"],
                          "compression": "zstd"}, query, OCTETS, OCTETS)
         stride, chunk = layout["stride"], layout["chunk"]
+        signs = base64.b64decode(layout.get("signs", ""))
         unit = scale * numbers["row_scale"] * (length if numbers["normalise"] else 1)
         hits = []
         for facts, data in frames(reply):
-            scores = self.decrypt(data)
+            scores = self.decrypt(data, signs)
             for r, row_id in enumerate(facts["ids"]):
                 at = r % stride + r // stride * chunk * stride + (chunk - 1) * stride
                 hits.append((scores[at] / unit, row_id))

@@ -56,7 +56,8 @@ std::vector<std::vector<uint64_t>> RecordLayout::PackQuery(const fhe::Modulus& t
 }
 
 absl::StatusOr<RecordLayout::Document> RecordLayout::Unpack(uint64_t t, uint64_t record,
-                                                            absl::Span<const std::vector<uint64_t>> pieces) const {
+                                                            absl::Span<const std::vector<uint64_t>> pieces,
+                                                            const fhe::SignPattern& signs) const {
   if (pieces.size() != pieces_ || record >= records_) {
     return absl::InvalidArgumentError(
         absl::StrCat("record ", record, " has ", pieces_, " pieces, not ", pieces.size()));
@@ -68,7 +69,8 @@ absl::StatusOr<RecordLayout::Document> RecordLayout::Unpack(uint64_t t, uint64_t
     const size_t at = offset + b % degree_;
     if (at >= piece.size()) return absl::DataLossError("a piece of the reply is too short");
     const uint64_t v = piece[at];
-    const int64_t centred = v > t / 2 ? static_cast<int64_t>(v) - static_cast<int64_t>(t) : static_cast<int64_t>(v);
+    int64_t centred = v > t / 2 ? static_cast<int64_t>(v) - static_cast<int64_t>(t) : static_cast<int64_t>(v);
+    if (signs.Negative(at)) centred = -centred;
     if (centred < -128 || centred > 127) return absl::DataLossError("the reply holds no document");
     bytes.push_back(static_cast<char>(centred + 128));
   }

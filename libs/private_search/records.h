@@ -18,6 +18,7 @@
 #include <absl/types/span.h>
 
 #include "libs/fhe/params/modulus.h"
+#include "libs/fhe/search/signs.h"
 
 namespace alcove::private_search {
 
@@ -45,13 +46,14 @@ class RecordLayout {
   // The coefficients of every part of the query that asks for `record` (< records()); t odd. All but one are zero.
   std::vector<std::vector<uint64_t>> PackQuery(const fhe::Modulus& t, uint64_t record) const;
 
-  // The document from the decrypted pieces (degree coefficients each). DATA_LOSS when the bytes are no record, which
-  // means that the reply was wrong.
+  // The document from the decrypted pieces (degree coefficients each), whose blocks carry `signs`. DATA_LOSS when the
+  // bytes are no record, which means that the reply was wrong.
   struct Document {
     std::string text;
     bool cut = false;
   };
-  absl::StatusOr<Document> Unpack(uint64_t t, uint64_t record, absl::Span<const std::vector<uint64_t>> pieces) const;
+  absl::StatusOr<Document> Unpack(uint64_t t, uint64_t record, absl::Span<const std::vector<uint64_t>> pieces,
+                                  const fhe::SignPattern& signs = {}) const;
 
   // What a block of part `part`, piece `piece` is encoded from: `degree` positions of PartSelectors(part) numbers each.
   // `record(i)` gives a record of record_bytes bytes.

@@ -52,7 +52,9 @@ void ToProto(const KeyInfo& info, private_search::v1::EvaluationKeys* out) {
   out->set_label(info.label);
 }
 
-void ToProto(const fhe::Layout& layout, uint64_t blocks, private_search::v1::Layout* out) {
+void ToProto(const fhe::Layout& layout, const fhe::SignPattern& signs, uint64_t blocks,
+             private_search::v1::Layout* out) {
+  out->set_signs(signs.bytes());
   out->set_dimension(static_cast<uint32_t>(layout.dimensions()));
   out->set_doublings(static_cast<uint32_t>(layout.levels()));
   out->set_chunk(static_cast<uint32_t>(layout.fold()));
@@ -68,7 +70,9 @@ void ToProto(const fhe::Layout& layout, uint64_t blocks, private_search::v1::Lay
   out->set_blocks(static_cast<uint32_t>(blocks));
 }
 
-void ToProto(const private_search::RecordLayout& layout, private_search::v1::RecordLayout* out) {
+void ToProto(const EncodedRecords& records, private_search::v1::RecordLayout* out) {
+  const private_search::RecordLayout& layout = records.layout;
+  out->set_signs(records.signs.bytes());
   out->set_records(layout.records());
   out->set_record_bytes(layout.record_bytes());
   out->set_per_selector(layout.per_selector());
@@ -87,7 +91,7 @@ void ToProto(const private_search::RecordLayout& layout, private_search::v1::Rec
 
 void ToProto(const EncodedCollection& collection, private_search::v1::GetCollectionParametersResponse* out) {
   out->set_sequence(collection.sequence);
-  ToProto(collection.layout(), collection.blocks(), out->mutable_layout());
+  ToProto(collection.layout(), collection.signs(), collection.blocks(), out->mutable_layout());
   private_search::v1::Quantisation& numbers = *out->mutable_quantisation();
   numbers.set_normalise(collection.info.metric == Metric::kCosine);
   numbers.set_row_scale(collection.row_scale);
@@ -99,7 +103,7 @@ void ToProto(const EncodedCollection& collection, private_search::v1::GetCollect
 
 void ToProto(const EncodedClassifier& classifier, private_search::v1::GetClassifierResponse* out) {
   out->set_revision(classifier.revision);
-  ToProto(classifier.layout, 1, out->mutable_layout());
+  ToProto(classifier.layout, classifier.signs, 1, out->mutable_layout());
   private_search::v1::Quantisation& numbers = *out->mutable_quantisation();
   numbers.set_row_scale(classifier.row_scale);
   numbers.set_query_scale(classifier.query_scale);

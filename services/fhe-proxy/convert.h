@@ -15,8 +15,9 @@ namespace alcove::fhe_proxy {
 void ToProto(const ParameterSet& set, size_t max_key_bytes, private_search::v1::ParameterSet* out);
 void ToProto(const KeyInfo& info, private_search::v1::EvaluationKeys* out);
 
-void ToProto(const fhe::Layout& layout, uint64_t blocks, private_search::v1::Layout* out);
-void ToProto(const private_search::RecordLayout& layout, private_search::v1::RecordLayout* out);
+void ToProto(const fhe::Layout& layout, const fhe::SignPattern& signs, uint64_t blocks,
+             private_search::v1::Layout* out);
+void ToProto(const EncodedRecords& records, private_search::v1::RecordLayout* out);
 // Without the parameter set, which needs the key store's limit.
 void ToProto(const EncodedCollection& collection, private_search::v1::GetCollectionParametersResponse* out);
 void ToProto(const EncodedClassifier& classifier, private_search::v1::GetClassifierResponse* out);

@@ -199,7 +199,8 @@ TEST_F(ProcessTest, ScoresAnEncryptedVectorByAClassifierThatSurvivesAKill) {
   EXPECT_EQ(reply->version, (fhe::SealVersion{4, 3}));
   const auto plain = fhe::Decrypt(*set.context, secret, reply->object);
   ASSERT_TRUE(plain.ok());
-  const auto scores = fhe::DecodeScores(*set.context, plain->coefficients, *layout, 2);
+  const auto scores = fhe::DecodeScores(*set.context, plain->coefficients, *layout, 2,
+                                        fhe::SignPattern::FromBytes(described.layout().signs(), 4096).value());
   const double unit = described.quantisation().row_scale();
   EXPECT_NEAR(static_cast<double>(scores[0]) / unit, 10 + 15, 0.5);
   EXPECT_NEAR(static_cast<double>(scores[1]) / unit, 40 - 7.5, 0.5);

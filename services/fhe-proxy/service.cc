@@ -202,12 +202,12 @@ void PrivateSearchFace::GetCollectionParameters(rpc::UnaryCall* call, const pb::
     if (request->with_documents()) {
       ALCOVE_ASSIGN_OR_RETURN(const auto records,
                               parts_.collections->Records(ctx, name, *collection, RecordKind::kDocument));
-      ToProto(records->layout, response->mutable_documents());
+      ToProto(*records, response->mutable_documents());
     }
     if (request->with_vectors()) {
       ALCOVE_ASSIGN_OR_RETURN(const auto records,
                               parts_.collections->Records(ctx, name, *collection, RecordKind::kVector));
-      ToProto(records->layout, response->mutable_vectors());
+      ToProto(*records, response->mutable_vectors());
     }
     return absl::OkStatus();
   });

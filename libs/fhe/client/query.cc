@@ -59,10 +59,12 @@ absl::StatusOr<std::vector<std::vector<uint64_t>>> EncodeQuery(const Context& co
 }
 
 std::vector<int64_t> DecodeScores(const Context& context, absl::Span<const uint64_t> coefficients, const Layout& layout,
-                                  size_t rows) {
+                                  size_t rows, const SignPattern& signs) {
   std::vector<int64_t> out;
   for (size_t r = 0; r < rows && r < layout.rows_per_block(); ++r) {
-    out.push_back(Centred(context, coefficients[layout.Position(r)]));
+    const size_t at = layout.Position(r);
+    const int64_t score = Centred(context, coefficients[at]);
+    out.push_back(signs.Negative(at) ? -score : score);
   }
   return out;
 }

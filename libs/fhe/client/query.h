@@ -8,6 +8,7 @@
 
 #include "libs/fhe/bfv/context.h"
 #include "libs/fhe/search/layout.h"
+#include "libs/fhe/search/signs.h"
 
 namespace alcove::fhe {
 
@@ -20,9 +21,10 @@ absl::StatusOr<std::vector<uint64_t>> EncodeQuery(const Context& context, absl::
 absl::StatusOr<std::vector<std::vector<uint64_t>>> EncodeQuery(const Context& context, const Layout& layout,
                                                                absl::Span<const int32_t> query);
 
-// The scores of the first `rows` rows of a block, in (-t/2, t/2], from the N decrypted coefficients of its reply.
+// The scores of the first `rows` rows of a block, in (-t/2, t/2], from the N decrypted coefficients of its reply;
+// `signs` are the block's.
 std::vector<int64_t> DecodeScores(const Context& context, absl::Span<const uint64_t> coefficients, const Layout& layout,
-                                  size_t rows);
+                                  size_t rows, const SignPattern& signs = {});
 
 // The first `rows` coefficients as signed numbers in (-t/2, t/2].
 std::vector<int64_t> DecodeScores(const Context& context, absl::Span<const uint64_t> coefficients, size_t rows);

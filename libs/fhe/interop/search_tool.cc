@@ -3,8 +3,9 @@
 //   fhe_search_tool PARMS GALOIS_KEYS QUERY ROWS DIMENSIONS OUT_PREFIX
 //
 // PARMS, GALOIS_KEYS and QUERY are SEAL objects; ROWS holds signed bytes, row by row. Block b of the encrypted scores
-// goes to OUT_PREFIX<b>, stamped with the version the keys carry. It reads no secret key and could not.
+// goes to OUT_PREFIX<b>, trimmed and stamped with the version the keys carry. It reads no secret key and could not.
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -12,6 +13,7 @@
 #include <string>
 
 #include "libs/fhe/search/expand.h"
+#include "libs/fhe/search/noise.h"
 #include "libs/fhe/search/score.h"
 
 namespace alcove::fhe {
@@ -47,12 +49,23 @@ void Run(char** argv) {
   const CoeffCiphertext encrypted = OrExit(FromWire(*context, query.object), "query");
   const ScoringQuery scoring(*context, Expand(*context, encrypted, expansion, dimensions));
   const size_t count = rows.size() / dimensions;
+  double energy = 1;
+  for (size_t r = 0; r < count; ++r) {
+    double sum = 0;
+    for (size_t d = 0; d < dimensions; ++d) {
+      const double v = static_cast<signed char>(rows[r * dimensions + d]);
+      sum += v * v;
+    }
+    energy = std::max(energy, sum);
+  }
+  const TrimBits trim = FreeReplyBits(context->parameters(), layout, energy);
   for (size_t begin = 0, b = 0; begin < count; begin += context->degree(), ++b) {
     const size_t n = std::min<size_t>(context->degree(), count - begin);
     const absl::Span<const int8_t> values(reinterpret_cast<const int8_t*>(rows.data()) + begin * dimensions,
                                           n * dimensions);
     const Block block = OrExit(Block::Encode(*context, layout, values, n), "rows");
-    const std::vector<CoeffCiphertext> scores = Score(*context, scoring, {&block});
+    std::vector<CoeffCiphertext> scores = Score(*context, scoring, {&block});
+    TrimReply(*context, trim.first, trim.second, scores[0]);
     std::ofstream(argv[6] + std::to_string(b), std::ios::binary)
         << WriteCiphertext(ToWire(*context, scores[0]), {keys.version, Compression::kZlib});
   }

@@ -8,14 +8,14 @@
 
 namespace alcove::fhe {
 absl::StatusOr<Block> Block::Encode(const Context& context, const Layout& layout, absl::Span<const int8_t> values,
-                                    size_t rows) {
+                                    size_t rows, const SignPattern& signs) {
   if (context.data_rows() != 1 || context.modulus(0).bits() > 50) {
     return FaultError(Fault::kPrimeOutOfRange, "scoring needs exactly one data prime, below 2^50");
   }
   const size_t n = context.degree();
   const size_t dimensions = layout.dimensions();
   if (layout.degree() != n || rows < 1 || rows > layout.rows_per_block() || layout.polynomials() > kMaxMacTerms ||
-      values.size() != rows * dimensions) {
+      values.size() != rows * dimensions || (!signs.empty() && signs.bytes().size() != n / 8)) {
     return absl::InvalidArgumentError(absl::StrCat("a block of ", rows, " rows and ", layout.dimensions(),
                                                    " dimensions with ", values.size(), " numbers"));
   }
@@ -41,8 +41,9 @@ absl::StatusOr<Block> Block::Encode(const Context& context, const Layout& layout
         for (size_t r = 0; r < rows && present > 0; ++r) {
           const size_t at = layout.Position(r) - k * layout.width();
           const int8_t* numbers = values.data() + r * dimensions + part.first + j;
+          const int64_t sign = signs.Negative(layout.Position(r)) ? -1 : 1;
           for (size_t i = 0; i < present; ++i) {
-            const int64_t v = numbers[i];
+            const int64_t v = sign * numbers[i];
             coefficients[i][at] = static_cast<uint64_t>(v) + (q & -static_cast<uint64_t>(v < 0));
           }
         }
@@ -61,10 +62,10 @@ absl::StatusOr<Block> Block::Encode(const Context& context, const Layout& layout
 }
 
 absl::StatusOr<Block> Block::Encode(const Context& context, absl::Span<const int8_t> values, size_t rows,
-                                    size_t dimensions) {
+                                    size_t dimensions, const SignPattern& signs) {
   const auto layout = Layout::Full(context.degree(), dimensions);
   if (!layout.ok()) return layout.status();
-  return Encode(context, *layout, values, rows);
+  return Encode(context, *layout, values, rows, signs);
 }
 
 }  // namespace alcove::fhe

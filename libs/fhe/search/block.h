@@ -9,6 +9,7 @@
 #include "libs/fhe/search/large_words.h"
 #include "libs/fhe/search/layout.h"
 #include "libs/fhe/search/mac.h"
+#include "libs/fhe/search/signs.h"
 
 namespace alcove::fhe {
 
@@ -19,11 +20,11 @@ class Block {
   // kMaxMacTerms. The context must have one data prime below 2^50 (kPrimeOutOfRange otherwise). Cost: one transform a
   // polynomial.
   static absl::StatusOr<Block> Encode(const Context& context, const Layout& layout, absl::Span<const int8_t> values,
-                                      size_t rows);
+                                      size_t rows, const SignPattern& signs = {});
 
-  // The full layout: coefficient r of plaintext d is values[r * dimensions + d].
+  // The full layout: coefficient r of plaintext d is values[r * dimensions + d], signs aside.
   static absl::StatusOr<Block> Encode(const Context& context, absl::Span<const int8_t> values, size_t rows,
-                                      size_t dimensions);
+                                      size_t dimensions, const SignPattern& signs = {});
 
   const Layout& layout() const { return layout_; }
   size_t dimensions() const { return layout_.dimensions(); }

@@ -16,7 +16,7 @@
 namespace alcove::fhe {
 namespace {
 
-// The file: this header, the rows, BLAKE2b-256 of both. Little-endian, as everything here.
+// The file: this header, signs, the rows, BLAKE2b-256 of all. Little-endian, as everything here.
 struct FileHeader {
   char magic[8];  // "ALCFHEDB"
   uint32_t version;
@@ -30,7 +30,8 @@ struct FileHeader {
 };
 static_assert(sizeof(FileHeader) == 80);
 constexpr char kMagic[8] = {'A', 'L', 'C', 'F', 'H', 'E', 'D', 'B'};
-constexpr uint32_t kVersion = 1;
+// Version 2 has the signs behind the header, version 1 has none.
+constexpr uint32_t kVersion = 2;
 constexpr size_t kDigestBytes = 32;
 
 void Digest(absl::string_view bytes, uint8_t* out) {
@@ -89,6 +90,9 @@ absl::Status Database::Check(const Context& context, const DatabaseOptions& opti
   if (options.layout.degree() != context.degree() || options.layout.polynomials() > kMaxMacTerms) {
     return absl::InvalidArgumentError("the layout does not suit the parameters");
   }
+  if (!options.signs.empty() && options.signs.bytes().size() != context.degree() / 8) {
+    return absl::InvalidArgumentError("the signs are not those of this degree");
+  }
   if (!(options.max_row_energy > 0)) return absl::InvalidArgumentError("the largest energy of a row must be positive");
   const SearchNoise noise = BoundSearchNoise(context.parameters(), options.layout, options.max_row_energy);
   if (!(noise.failure_log2 < kMaxFailureLog2)) {
@@ -109,6 +113,7 @@ Database::Database(std::shared_ptr<const Context> context, const DatabaseOptions
     : context_(std::move(context)), options_(options) {
   auto empty = std::make_shared<DatabaseSnapshot>();
   empty->layout = options_.layout;
+  empty->signs = options_.signs;
   snapshot_ = std::move(empty);
 }
 
@@ -187,6 +192,7 @@ absl::Status Database::Commit(uint64_t sequence, ForEach for_each) {
   const auto before = snapshot();
   auto after = std::make_shared<DatabaseSnapshot>();
   after->layout = layout;
+  after->signs = options_.signs;
   after->rows = rows_;
   after->sequence = sequence;
   after->blocks.resize(layout.Blocks(rows_));
@@ -202,8 +208,9 @@ absl::Status Database::Commit(uint64_t sequence, ForEach for_each) {
   std::vector<absl::Status> results(stale.size());
   for_each(stale.size(), [&](size_t i) {
     const size_t b = stale[i], rows = layout.RowsOf(b, rows_);
-    auto block = Block::Encode(
-        *context_, layout, absl::MakeConstSpan(values_).subspan(b * per_block * dimensions, rows * dimensions), rows);
+    auto block = Block::Encode(*context_, layout,
+                               absl::MakeConstSpan(values_).subspan(b * per_block * dimensions, rows * dimensions),
+                               rows, options_.signs);
     results[i] = block.status();
     if (block.ok()) after->blocks[b] = std::make_shared<const Block>(*std::move(block));
   });
@@ -230,7 +237,7 @@ absl::StatusOr<std::string> Database::Serialise() const {
   }
   FileHeader header{};
   std::memcpy(header.magic, kMagic, sizeof kMagic);
-  header.version = kVersion;
+  header.version = options_.signs.empty() ? 1 : kVersion;
   const bool one_part = options_.layout.parts().size() == 1;
   header.levels = static_cast<uint16_t>(options_.layout.levels());
   header.fold = one_part ? uint16_t{0} : static_cast<uint16_t>(options_.layout.fold());
@@ -240,8 +247,9 @@ absl::StatusOr<std::string> Database::Serialise() const {
   header.sequence = current->sequence;
   header.max_row_energy = options_.max_row_energy;
   std::string out;
-  out.reserve(sizeof header + values_.size() + kDigestBytes);
+  out.reserve(sizeof header + options_.signs.bytes().size() + values_.size() + kDigestBytes);
   out.append(reinterpret_cast<const char*>(&header), sizeof header);
+  out.append(options_.signs.bytes());
   out.append(reinterpret_cast<const char*>(values_.data()), values_.size());
   uint8_t digest[kDigestBytes];
   Digest(out, digest);
@@ -276,9 +284,9 @@ absl::StatusOr<std::unique_ptr<Database>> Database::ParseRows(std::shared_ptr<co
   if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0) {
     return absl::DataLossError("not the file of an encoded collection");
   }
-  if (header.version != kVersion) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("an encoded collection of version ", header.version, "; this program reads version ", kVersion));
+  if (header.version < 1 || header.version > kVersion) {
+    return absl::FailedPreconditionError(absl::StrCat("an encoded collection of version ", header.version,
+                                                      "; this program reads versions 1 to ", kVersion));
   }
   uint8_t digest[kDigestBytes];
   Digest(bytes.substr(0, bytes.size() - kDigestBytes), digest);
@@ -288,7 +296,10 @@ absl::StatusOr<std::unique_ptr<Database>> Database::ParseRows(std::shared_ptr<co
   if (!std::equal(context->key_id().begin(), context->key_id().end(), header.parms_id)) {
     return absl::FailedPreconditionError("the encoded collection was written under other parameters");
   }
-  const size_t payload = bytes.size() - sizeof header - kDigestBytes;
+  const size_t sign_bytes = header.version == 1 ? 0 : context->degree() / 8;
+  const size_t body = bytes.size() - sizeof header - kDigestBytes;
+  if (body < sign_bytes) return absl::DataLossError("an encoded collection's file is cut short");
+  const size_t payload = body - sign_bytes;
   if (header.dimensions < 1 || header.dimensions > context->degree() || header.rows > kMaxDatabaseRows ||
       header.rows * header.dimensions != payload) {
     return absl::DataLossError("the size of an encoded collection's file does not fit its header");
@@ -300,10 +311,12 @@ absl::StatusOr<std::unique_ptr<Database>> Database::ParseRows(std::shared_ptr<co
   if (header.fold != 0 && layout->parts().size() == 1) {
     return absl::DataLossError("an encoded collection's file names a fold it does not need");
   }
-  auto out = Create(std::move(context), {*layout, header.max_row_energy});
+  const auto signs = SignPattern::FromBytes(bytes.substr(sizeof header, sign_bytes), context->degree());
+  if (!signs.ok()) return signs.status();
+  auto out = Create(std::move(context), {*layout, header.max_row_energy, *signs});
   if (!out.ok()) return out.status();
   Database& database = **out;
-  const auto* values = reinterpret_cast<const int8_t*>(bytes.data() + sizeof header);
+  const auto* values = reinterpret_cast<const int8_t*>(bytes.data() + sizeof header + sign_bytes);
   for (size_t r = 0; r < header.rows; ++r) {
     absl::Status s = database.Set(r, absl::MakeConstSpan(values + r * header.dimensions, header.dimensions));
     if (!s.ok()) return absl::DataLossError(s.message());

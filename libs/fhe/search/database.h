@@ -38,11 +38,15 @@ struct DatabaseOptions {
   // rounding. Together with the parameters it bounds the noise; Create refuses what could decrypt wrongly with a
   // probability of 2^-64 or more a reply.
   double max_row_energy = 0;
+  // Drawn before there are rows. Without them the bound holds only for rows that do not resemble each other
+  // (search/signs.h); whoever decodes scores needs the same.
+  SignPattern signs;
 };
 
 // What scoring works on; never changes once published.
 struct DatabaseSnapshot {
   Layout layout;
+  SignPattern signs;
   size_t rows = 0;        // row r is row r % rows_per_block of block r / rows_per_block
   uint64_t sequence = 0;  // what the writer passed to Commit
   std::vector<std::shared_ptr<const Block>> blocks;

@@ -33,6 +33,8 @@ class Expander {
         special_(context.ntt(kSpecial)),
         q_(context.modulus(kData).value()),
         p_(context.modulus(kSpecial).value()),
+        half_mod_p_(q_ / 2 % p_),
+        ratio_p_(static_cast<uint64_t>((static_cast<unsigned __int128>(1) << 64) / p_)),
         digit_(n_),
         a_(n_),
         b_(n_),
@@ -79,12 +81,10 @@ class Expander {
  private:
   // Key switching of c1: P times the result's c0 is added to sub_ under sigma, its c1 goes to b_ as transform values.
   void Switch(const ExpansionKeys::Level& level, const Node& node) {
-    if (q_ > p_) {
-      const Modulus& p = special_.modulus();
-      for (size_t i = 0; i < n_; ++i) digit_[i] = p.Reduce(node.coefficients.Row(0)[i]);
-    } else {
-      std::copy_n(node.coefficients.Row(0), n_, digit_.data());
-    }
+    // The digit is taken centred (at the data prime that is the same residue): with a mean of q / 2 every switch of a
+    // doubling would add the same multiple of the key's error, and rows of one sign would add them all up.
+    context_.WideKernels(kData).centred_reduce(digit_.data(), node.coefficients.Row(0), q_, q_ / 2, p_, ratio_p_,
+                                               half_mod_p_, n_);
     special_.Forward(digit_.data());
     const uint64_t* digits[2] = {node.values.Row(0), digit_.data()};
     for (size_t r : {kData, kSpecial}) {
@@ -145,6 +145,7 @@ class Expander {
   const Ntt& data_;
   const Ntt& special_;
   const uint64_t q_, p_;
+  const uint64_t half_mod_p_, ratio_p_;  // floor(q / 2) mod P, floor(2^64 / P)
   Words digit_, a_, b_;
   EvalPoly sub_, odd_c0_, results_;
 };

@@ -10,15 +10,21 @@ namespace {
 
 constexpr double kErrorVariance = 10.5;        // centred binomial, 21 against 21
 constexpr double kSecretVariance = 2.0 / 3.0;  // uniform ternary
+// Given a key, the variance of what is multiplied by its error or by the secret is a mean over N/2 frequencies of the
+// product of two energies: of that polynomial and, thanks to their signs, of the rows. Each energy is exponentially
+// distributed, so the mean has a deviation of sqrt(3 / (N/2)) (0.04 at N = 4096); that it exceeds its expectation by a
+// half needs thirteen deviations, or one product of at least N/4, which has a probability of e^(-2 sqrt(N/4)) = 2^-92.
+constexpr double kSharedMargin = 1.5;
 
 // Variance of one coefficient of a reply's noise after `levels` doublings and a sum over `rows` rows.
 double ReplyVariance(const EncryptionParameters& p, int levels, size_t rows, double row_energy) {
   const double n = static_cast<double>(p.degree);
   const double q = static_cast<double>(p.primes[0]);
   const double special = static_cast<double>(p.primes.back());
-  // One key switch: its only digit, uniform in [0, q), times the key's error, divided by P; and the rounding of that
-  // division in both polynomials, the second times s.
-  const double key_switch = n * (q * q / 3) * kErrorVariance / (special * special) + (1 + n * kSecretVariance) / 12;
+  // One key switch: its only digit, centred and uniform modulo q, times the key's error, divided by P; and the rounding
+  // of that division in both polynomials, the second times s.
+  const double key_switch =
+      kSharedMargin * (n * (q * q / 12) * kErrorVariance / (special * special) + (1 + n * kSecretVariance) / 12);
   // Noise energy of a coefficient, on average. A doubling keeps every second coefficient, twice as large (energy times
   // two), and adds a key switch. The encoded message adds a rounding error of at most one half.
   double energy = kErrorVariance + 0.25;

@@ -1,6 +1,8 @@
 // How far an encrypted search stays from a wrong answer. The noise of a reply is a sum of many independent bounded
-// terms; its variance follows from the parameters, and a sub-Gaussian tail turns it into a probability. Heuristic only
-// in treating the terms as independent, as the parameter literature does; a test compares it with measured noise.
+// terms; its variance follows from the parameters, and a sub-Gaussian tail turns it into a probability. Terms that
+// share the key's error or the secret key are covered by a margin that presumes rows with signs (search/signs.h); all
+// others are treated as independent, as the parameter literature does. Tests compare the bound with measured noise,
+// also of rows that are all alike.
 #pragma once
 
 #include <cstddef>

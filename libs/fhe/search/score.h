@@ -72,8 +72,9 @@ std::vector<std::vector<CoeffCiphertext>> ScoreBatch(const Context& context,
                                                      absl::Span<const Block* const> blocks,
                                                      const MacKernels& mac = BestMac());
 
-// Rounds the low bits of a reply away, so that it compresses to about a third: bits0 of every coefficient of the first
-// polynomial, bits1 of the second. Any SEAL client decrypts it. TrimBits (search/noise.h) says how many bits are free.
+// Rounds the low bits of a reply away: bits0 of every coefficient of the first polynomial, bits1 of the second. Any
+// SEAL client decrypts it. It compresses the better for it: to 0.62 of its size with zlib under primes of 50 and 59
+// bits, to 0.58 under two of 50 (interop/run). TrimBits (search/noise.h) says how many bits are free.
 void TrimReply(const Context& context, int bits0, int bits1, CoeffCiphertext& reply);
 
 }  // namespace alcove::fhe

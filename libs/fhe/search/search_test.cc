@@ -248,6 +248,36 @@ INSTANTIATE_TEST_SUITE_P(Sets, SearchTest,
                          ::testing::Values(Set{{50, 59}, 417793, 450}, Set{{50, 50}, 65537, 180},
                                            Set{{50, 50}, 417793, 450}));
 
+TEST_P(SearchTest, RowsThatAreAllAlikeMakeNoMoreNoiseThanTheBoundSays) {
+  const auto context =
+      *Context::Create({Scheme::kBfv, 4096, *CreatePrimes(4096, GetParam().bits), GetParam().plain_modulus});
+  constexpr size_t kDimensions = 384;
+  const double energy = double(GetParam().scale) * GetParam().scale;
+  const auto layout = Layout::Full(4096, kDimensions);
+  auto database = *Database::Create(context, {*layout, energy, SignPattern::FromSeed("a collection", 4096)});
+  const std::vector<int8_t> row(kDimensions, static_cast<int8_t>(std::sqrt(energy / kDimensions)));
+  for (size_t r = 0; r < 4096; ++r) ASSERT_TRUE(database->Set(r, row).ok());
+  ASSERT_TRUE(database->Commit(1).ok());
+  std::vector<int32_t> query(kDimensions);
+  for (size_t d = 0; d < kDimensions; ++d) query[d] = static_cast<int32_t>(d % 5) - 1;
+  int64_t want = 0;
+  for (size_t d = 0; d < kDimensions; ++d) want += int64_t{row[d]} * query[d];
+  const SearchNoise noise = BoundSearchNoise(context->parameters(), *layout, energy);
+  // Several keys: what such rows used to depend on was the key.
+  for (int key = 0; key < 3; ++key) {
+    const SecretKey secret = SecretKey::Generate(*context);
+    const auto keys = ExpansionKeys::Prepare(*context, MakeGaloisKeys(*context, secret, Elements(9)), 9);
+    const auto encrypted = EncryptSymmetric(*context, secret, (*EncodeQuery(*context, *layout, query))[0]);
+    const ScoringQuery scoring(*context, *FromWire(*context, encrypted), *keys, *layout);
+    const auto snapshot = database->snapshot();
+    const auto replies = Score(*context, scoring, snapshot->Pointers());
+    const auto plain = Decrypt(*context, secret, ToWire(*context, replies[0]));
+    EXPECT_EQ(DecodeScores(*context, plain->coefficients, *layout, 4096, snapshot->signs),
+              std::vector<int64_t>(4096, want));
+    EXPECT_NEAR(noise.limit_bits - plain->noise_budget_bits, noise.sigma_bits + 1.7, 0.8);
+  }
+}
+
 const Context& Q50() {
   static const auto context = *Context::Create({Scheme::kBfv, 4096, *CreatePrimes(4096, {50, 50}), 417793});
   return *context;
@@ -284,7 +314,7 @@ struct Party {
       const size_t rows =
           std::min(snapshot.layout.rows_per_block(), snapshot.rows - b * snapshot.layout.rows_per_block());
       const auto plain = Decrypt(Q50(), secret, ToWire(Q50(), replies[b]));
-      const auto part = DecodeScores(Q50(), plain->coefficients, snapshot.layout, rows);
+      const auto part = DecodeScores(Q50(), plain->coefficients, snapshot.layout, rows, snapshot.signs);
       out.insert(out.end(), part.begin(), part.end());
     }
     return out;
@@ -349,6 +379,38 @@ TEST(DatabaseTest, ALayoutOfSeveralPartsIsExactAndSurvivesAFile) {
     EXPECT_EQ((*read)->layout(), *layout);
     EXPECT_EQ(party.Scores(*(*read)->snapshot(), replies), party.Want());
   }
+}
+
+TEST(SignPatternTest, IsDrawnFromASeedAndComesBackFromBytes) {
+  const SignPattern signs = SignPattern::FromSeed("x", 4096);
+  EXPECT_EQ(signs, SignPattern::FromSeed("x", 4096));
+  EXPECT_NE(signs, SignPattern::FromSeed("y", 4096));
+  ASSERT_EQ(signs.bytes().size(), 512u);
+  int negative = 0;
+  for (size_t i = 0; i < 4096; ++i) negative += signs.Negative(i);
+  EXPECT_NEAR(negative, 2048, 200);
+  EXPECT_EQ(*SignPattern::FromBytes(signs.bytes(), 4096), signs);
+  EXPECT_TRUE(SignPattern::FromBytes("", 4096)->empty());
+  EXPECT_FALSE(SignPattern().Negative(5));
+  EXPECT_FALSE(SignPattern::FromBytes("short", 4096).ok());
+}
+
+TEST(DatabaseTest, SignsChangeNoScoreAndSurviveAFile) {
+  const auto layout = Layout::Create(4096, 40, 3);
+  const SignPattern signs = SignPattern::FromSeed("signs", 4096);
+  Party party(*layout);
+  party.database = *Database::Create(Unowned(Q50()), {*layout, 450.0 * 450.0, signs});
+  for (size_t r = 0; r < 700; ++r) ASSERT_TRUE(party.database->Set(r, party.RandomRow()).ok());
+  ASSERT_TRUE(party.database->Commit(1).ok());
+  const auto replies = party.Ask(*party.database->snapshot());
+  EXPECT_EQ(party.Scores(*party.database->snapshot(), replies), party.Want());
+  const std::string bytes = *party.database->Serialise();
+  const auto read = Database::Parse(Unowned(Q50()), bytes);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ((*read)->options().signs, signs);
+  EXPECT_EQ(party.Scores(*(*read)->snapshot(), replies), party.Want());
+  EXPECT_FALSE(Database::Parse(Unowned(Q50()), bytes.substr(0, 300)).ok());
+  EXPECT_FALSE(Database::Create(Unowned(Q50()), {*layout, 1, SignPattern::FromSeed("signs", 2048)}).ok());
 }
 
 TEST(DatabaseTest, AnotherLayoutPacksTheSameRowsAgain) {

@@ -133,7 +133,9 @@ absl::StatusOr<std::shared_ptr<const EncodedClassifier>> EncodeForScoring(const 
   out->labels = c.labels;
   out->biases = c.biases;
   out->trim = fhe::FreeReplyBits(set.parameters, layout, energy);
-  ALCOVE_ASSIGN_OR_RETURN(fhe::Block block, fhe::Block::Encode(*set.context, layout, rows, c.labels.size()));
+  out->signs = fhe::SignPattern::FromSeed(out->revision, set.parameters.degree);
+  ALCOVE_ASSIGN_OR_RETURN(fhe::Block block,
+                          fhe::Block::Encode(*set.context, layout, rows, c.labels.size(), out->signs));
   out->layout = std::move(layout);
   out->block = std::make_shared<const fhe::Block>(std::move(block));
   return std::shared_ptr<const EncodedClassifier>(std::move(out));

@@ -43,6 +43,7 @@ struct EncodedClassifier {
   std::string revision;  // digest of everything a client packs for
   const ParameterSet* set = nullptr;
   fhe::Layout layout;
+  fhe::SignPattern signs;
   fhe::TrimBits trim;  // bits of a reply that carry nothing
   double row_scale = 0;
   double query_scale = 0;

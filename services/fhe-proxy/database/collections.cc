@@ -351,7 +351,8 @@ absl::Status Collections::Rebuild(const RequestContext& ctx, Entry& entry, const
     bool fits = true;
     following.known = false;
     following.info = info;
-    ALCOVE_ASSIGN_OR_RETURN(following.rows, RowTable::Create(*entry.name.set, info.dimension, load ? scale : 1));
+    ALCOVE_ASSIGN_OR_RETURN(following.rows,
+                            RowTable::Create(*entry.name.set, info.dimension, load ? scale : 1, info.identity));
     following.floors.assign(info.heads.size(), 0);
     for (uint32_t shard = 0; shard < info.heads.size(); ++shard) {
       following.info.heads[shard] = 0;
@@ -474,7 +475,7 @@ absl::Status Collections::MakeRecords(const RequestContext& ctx, const EntryPtr&
   ALCOVE_RETURN_IF_ERROR(
       MakeRoom(entry, others + layout.selectors() * layout.pieces() * layout.degree() * sizeof(uint64_t)));
   ALCOVE_ASSIGN_OR_RETURN(auto made, EncodeRecords(
-                                         set, encoded.sequence, layout,
+                                         set, encoded.sequence, layout, encoded.info.identity,
                                          [&](uint64_t i) -> const std::string& { return records[i]; }, *pool_));
   absl::MutexLock lock(&mu_);
   entry->memory_bytes += bytes + made->MemoryBytes();
@@ -484,7 +485,8 @@ absl::Status Collections::MakeRecords(const RequestContext& ctx, const EntryPtr&
 
 absl::StatusOr<RowTable> Collections::TableFrom(const Entry& entry, const RowSnapshot& snapshot) const {
   if (snapshot.key != KeyOf(entry.tenant, entry.name)) return absl::DataLossError("it is about another collection");
-  ALCOVE_ASSIGN_OR_RETURN(RowTable rows, RowTable::Create(*entry.name.set, snapshot.info.dimension, snapshot.scale));
+  ALCOVE_ASSIGN_OR_RETURN(RowTable rows, RowTable::Create(*entry.name.set, snapshot.info.dimension, snapshot.scale,
+                                                          snapshot.info.identity));
   for (const RowSnapshot::Row& row : snapshot.rows) {
     ALCOVE_RETURN_IF_ERROR(rows.Restore(std::string(row.id), row.numbers));
   }

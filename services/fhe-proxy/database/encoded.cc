@@ -97,11 +97,12 @@ size_t EncodedRecords::MemoryBytes() const {
 }
 
 absl::StatusOr<std::shared_ptr<const EncodedRecords>> EncodeRecords(
-    const ParameterSet& set, std::string sequence, const RecordLayout& layout,
+    const ParameterSet& set, std::string sequence, const RecordLayout& layout, absl::string_view seed,
     absl::FunctionRef<const std::string&(uint64_t)> record, TaskPool& pool) {
   auto out = std::make_shared<EncodedRecords>(EncodedRecords{.layout = layout});
   out->sequence = std::move(sequence);
   out->set = &set;
+  out->signs = fhe::SignPattern::FromSeed(seed, layout.degree());
   out->blocks.resize(layout.parts());
   for (auto& part : out->blocks) part.resize(layout.pieces());
   // Squares of all coefficients: what the noise of every coefficient of a reply grows with.
@@ -112,7 +113,8 @@ absl::StatusOr<std::shared_ptr<const EncodedRecords>> EncodeRecords(
     const auto piece = static_cast<uint32_t>(i % layout.pieces());
     const uint32_t width = layout.PartSelectors(part);
     const std::vector<int8_t> spread = layout.Spread(part, piece, record);
-    ALCOVE_ASSIGN_OR_RETURN(fhe::Block block, fhe::Block::Encode(*set.context, spread, layout.degree(), width));
+    ALCOVE_ASSIGN_OR_RETURN(fhe::Block block,
+                            fhe::Block::Encode(*set.context, spread, layout.degree(), width, out->signs));
     out->blocks[part][piece] = std::make_shared<const fhe::Block>(std::move(block));
     double sum = 0;
     for (const int8_t v : spread) sum += static_cast<double>(v * v);

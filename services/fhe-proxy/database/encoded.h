@@ -31,6 +31,7 @@ struct EncodedCollection {
   double max_row_norm = 0;  // of the integer rows
 
   const fhe::Layout& layout() const { return database->layout; }
+  const fhe::SignPattern& signs() const { return database->signs; }
   uint64_t rows() const { return database->rows; }
   size_t blocks() const { return database->blocks.size(); }
   size_t IdBytes() const;
@@ -49,16 +50,18 @@ struct EncodedRecords {
   std::string sequence;  // of the collection version whose rows they are
   const ParameterSet* set = nullptr;
   private_search::RecordLayout layout;
+  fhe::SignPattern signs;                                              // of the coefficients of every block
   fhe::TrimBits trim;                                                  // bits of a reply that carry nothing
   std::vector<std::vector<std::shared_ptr<const fhe::Block>>> blocks;  // [part][piece]
 
   size_t MemoryBytes() const;
 };
 
-// `record(i)` gives the record of row i, of layout.record_bytes() bytes. RESOURCE_EXHAUSTED (NOISE_BOUND) when so many
+// `record(i)` gives the record of row i, of layout.record_bytes() bytes. Signs of coefficients are drawn from `seed`,
+// which must not depend on the records. RESOURCE_EXHAUSTED (NOISE_BOUND) when so many
 // records are beyond the noise bound of the set.
 absl::StatusOr<std::shared_ptr<const EncodedRecords>> EncodeRecords(
-    const ParameterSet& set, std::string sequence, const private_search::RecordLayout& layout,
+    const ParameterSet& set, std::string sequence, const private_search::RecordLayout& layout, absl::string_view seed,
     absl::FunctionRef<const std::string&(uint64_t)> record, TaskPool& pool);
 
 // The scale of a query of unit length with which every score stays within t / 2, whatever rounding adds.

@@ -34,9 +34,11 @@ absl::Status QuantiseRow(absl::Span<const float> vector, double scale, absl::Spa
   return absl::OkStatus();
 }
 
-absl::StatusOr<RowTable> RowTable::Create(const ParameterSet& set, uint32_t dimension, double scale) {
+absl::StatusOr<RowTable> RowTable::Create(const ParameterSet& set, uint32_t dimension, double scale,
+                                          absl::string_view seed) {
   ALCOVE_ASSIGN_OR_RETURN(fhe::Layout layout, set.LayoutFor(dimension, 0));
-  auto database = fhe::Database::Create(set.context, {std::move(layout), MaxRowEnergy(set, dimension)});
+  auto database = fhe::Database::Create(set.context, {std::move(layout), MaxRowEnergy(set, dimension),
+                                                      fhe::SignPattern::FromSeed(seed, set.parameters.degree)});
   if (!database.ok()) {
     return WithReason(absl::ResourceExhaustedError(
                           absl::StrCat("under the parameter set ", set.name, ", ", database.status().message())),

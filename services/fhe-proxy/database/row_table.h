@@ -36,9 +36,11 @@ absl::Status QuantiseRow(absl::Span<const float> vector, double scale, absl::Spa
 
 class RowTable {
  public:
-  // For vectors of `dimension` numbers, at most fhe::kMaxMacDimensions. RESOURCE_EXHAUSTED (NOISE_BOUND) when rows of
-  // that many numbers could decrypt wrongly under the set.
-  static absl::StatusOr<RowTable> Create(const ParameterSet& set, uint32_t dimension, double scale);
+  // For vectors of `dimension` numbers, at most fhe::kMaxMacDimensions. Signs of rows are drawn from `seed`, which must
+  // not depend on them. RESOURCE_EXHAUSTED (NOISE_BOUND) when rows of that many numbers could decrypt wrongly under the
+  // set.
+  static absl::StatusOr<RowTable> Create(const ParameterSet& set, uint32_t dimension, double scale,
+                                         absl::string_view seed);
 
   const ParameterSet& set() const { return *set_; }
   uint32_t dimension() const { return static_cast<uint32_t>(database_->layout().dimensions()); }

@@ -14,7 +14,7 @@ namespace alcove::fhe_proxy {
 namespace {
 
 RowTable Table(uint32_t dimension, double scale) {
-  return RowTable::Create(OfferedSets()[0], dimension, scale).value();
+  return RowTable::Create(OfferedSets()[0], dimension, scale, "seed").value();
 }
 
 TEST(RowTableTest, HoldsExactlyTheLastStateOfEachPoint) {
@@ -61,7 +61,7 @@ TEST(RowTableTest, CommitsTheRowsThereAre) {
 TEST(RowTableTest, NoSetCanDecryptARowItTakesWrongly) {
   for (const ParameterSet& set : OfferedSets()) {
     for (const uint32_t dimension : {1u, 384u, 512u, 2048u}) {
-      EXPECT_TRUE(RowTable::Create(set, dimension, 1).ok()) << set.name << " " << dimension;
+      EXPECT_TRUE(RowTable::Create(set, dimension, 1, "seed").ok()) << set.name << " " << dimension;
     }
   }
   RowTable table = Table(20, 1);

@@ -37,7 +37,7 @@ struct EncryptedQueries {
   absl::string_view bytes;  // SEAL ciphertexts, one after another
   size_t max_queries = 1;
   // Of the replies. Low bits that carry nothing are rounded away before replies are compressed, which makes them about
-  // two thirds of what they would be; any SEAL decrypts them to the same numbers.
+  // 0.6 of their size; any SEAL decrypts them to the same numbers.
   fhe::Compression compression = fhe::Compression::kNone;
   // Asked once every ciphertext is known to be sound, before anything is computed, with the number of queries: the
   // place to take a budget. Its error ends the call. May be unset.

@@ -62,7 +62,7 @@ class EngineTest : public ::testing::Test {
     return out;
   }
   std::shared_ptr<const EncodedCollection> Collection(const ParameterSet& set, uint32_t dimension, size_t rows) {
-    RowTable table = RowTable::Create(set, dimension, 1).value();
+    RowTable table = RowTable::Create(set, dimension, 1, "seed").value();
     values_.clear();
     for (size_t r = 0; r < rows; ++r) {
       const auto numbers = Numbers(dimension, 20);
@@ -101,7 +101,7 @@ TEST_F(EngineTest, EveryScoreOfEveryBlockAndQueryIsExact) {
           const size_t first = reply.block * collection->layout().rows_per_block();
           const size_t rows = collection->layout().RowsOf(reply.block, collection->rows());
           const auto scores = fhe::DecodeScores(*client.set.context, client.Decrypt(reply.ciphertext, {4, 3}),
-                                                collection->layout(), rows);
+                                                collection->layout(), rows, collection->signs());
           for (size_t r = 0; r < rows; ++r) {
             int64_t want = 0;
             for (uint32_t d = 0; d < c.dimension; ++d) want += queries[reply.query][d] * values_[first + r][d];
@@ -138,7 +138,7 @@ TEST_F(EngineTest, EverySetAndVersionGetsExactScoresFromTrimmedReplies) {
                                            });
       ASSERT_TRUE(status.ok()) << status;
       const auto scores = fhe::DecodeScores(*client.set.context, client.Decrypt(replies[compression], c.version),
-                                            collection->layout(), 3000);
+                                            collection->layout(), 3000, collection->signs());
       for (size_t r = 0; r < 3000; ++r) {
         int64_t want = 0;
         for (uint32_t d = 0; d < 96; ++d) want += query[d] * values_[r][d];
@@ -149,35 +149,50 @@ TEST_F(EngineTest, EverySetAndVersionGetsExactScoresFromTrimmedReplies) {
   }
 }
 
-TEST_F(EngineTest, ALookupBringsExactlyTheDocumentAskedFor) {
-  const Client& client = SharedClient();
-  const fhe::Modulus t(client.set.parameters.plain_modulus);
-  for (const uint32_t bytes : {256u, 5000u}) {
+TEST_F(EngineTest, ALookupBringsExactlyTheDocumentAskedForUnderEverySet) {
+  // Bytes of a record, how many there are, and whether they fit the set's noise bound.
+  struct Case {
+    size_t set;
+    uint32_t bytes;
+    int records;
+    bool fits;
+  };
+  for (const Case& c : {Case{0, 256, 9000, true}, Case{0, 5000, 40, true}, Case{1, 256, 9000, true},
+                        Case{1, 5000, 40, true}, Case{2, 256, 700, true}, Case{2, 256, 9000, false}}) {
+    const Client client(OfferedSets()[c.set]);
+    const fhe::Modulus t(client.set.parameters.plain_modulus);
     std::vector<std::string> documents, records;
-    for (int i = 0; i < (bytes == 256 ? 9000 : 40); ++i) {
-      documents.push_back(absl::StrCat("document ", i, std::string(bytes / 2, static_cast<char>('a' + i % 26))));
-      records.push_back(private_search::MakeRecord(documents.back(), bytes));
+    for (int i = 0; i < c.records; ++i) {
+      documents.push_back(absl::StrCat("document ", i, std::string(c.bytes / 2, static_cast<char>('a' + i % 26))));
+      records.push_back(private_search::MakeRecord(documents.back(), c.bytes));
     }
-    const auto layout = private_search::RecordLayout::Make(4096, 512, bytes, records.size());
+    const auto layout = private_search::RecordLayout::Make(4096, 512, c.bytes, records.size());
     ASSERT_TRUE(layout.ok());
-    EXPECT_EQ(layout->parts(), bytes == 256 ? 2u : 1u);
+    EXPECT_EQ(layout->parts(), c.records == 9000 ? 2u : 1u);
     const auto encoded = EncodeRecords(
-        client.set, "s", *layout, [&](uint64_t i) -> const std::string& { return records[i]; }, pool_);
+        client.set, "s", *layout, "seed", [&](uint64_t i) -> const std::string& { return records[i]; }, pool_);
+    if (!c.fits) {
+      EXPECT_EQ(Fault(encoded.status()), "NOISE_BOUND");
+      continue;
+    }
     ASSERT_TRUE(encoded.ok()) << encoded.status();
     const std::vector<uint64_t> wanted = {0, records.size() - 1};
     std::string query;
     for (const uint64_t i : wanted) query += client.Encrypt(layout->PackQuery(t, i));
-    std::vector<std::vector<std::vector<uint64_t>>> pieces(2);
-    const auto status = LookupRecords(ctx_, client.keys, **encoded, {.bytes = query, .max_queries = 2}, pool_,
-                                      [&](EncryptedReply reply) {
-                                        pieces[reply.query].push_back(client.Decrypt(reply.ciphertext));
-                                        return absl::OkStatus();
-                                      });
-    ASSERT_TRUE(status.ok()) << status;
-    for (size_t q = 0; q < 2; ++q) {
-      const auto found = layout->Unpack(t.value(), wanted[q], pieces[q]);
-      ASSERT_TRUE(found.ok()) << found.status();
-      EXPECT_EQ(found->text, documents[wanted[q]]);
+    for (const auto compression : {fhe::Compression::kNone, fhe::Compression::kZstd}) {
+      std::vector<std::vector<std::vector<uint64_t>>> pieces(2);
+      const auto status =
+          LookupRecords(ctx_, client.keys, **encoded, {.bytes = query, .max_queries = 2, .compression = compression},
+                        pool_, [&](EncryptedReply reply) {
+                          pieces[reply.query].push_back(client.Decrypt(reply.ciphertext));
+                          return absl::OkStatus();
+                        });
+      ASSERT_TRUE(status.ok()) << status;
+      for (size_t q = 0; q < 2; ++q) {
+        const auto found = layout->Unpack(t.value(), wanted[q], pieces[q], (*encoded)->signs);
+        ASSERT_TRUE(found.ok()) << client.set.name << " " << c.bytes << ": " << found.status();
+        EXPECT_EQ(found->text, documents[wanted[q]]);
+      }
     }
   }
 }

@@ -113,6 +113,8 @@ absl::StatusOr<std::vector<PrivateHit>> PrivateSession::Search(const std::string
 
 absl::StatusOr<std::vector<PrivateHit>> PrivateSession::SearchOnce(const std::vector<float>& vector, size_t limit) {
   ALCOVE_ASSIGN_OR_RETURN(const auto layout, LayoutFrom(identity_.context(), parameters_.layout()));
+  ALCOVE_ASSIGN_OR_RETURN(const auto signs,
+                          fhe::SignPattern::FromBytes(parameters_.layout().signs(), identity_.context().degree()));
   if (vector.size() != layout.dimensions()) {
     return absl::InvalidArgumentError(
         absl::StrCat("the vector has ", vector.size(), " numbers; the collection has ", layout.dimensions()));
@@ -156,7 +158,7 @@ absl::StatusOr<std::vector<PrivateHit>> PrivateSession::SearchOnce(const std::ve
       return absl::DataLossError("the server answered a block of another shape than it announced");
     }
     ALCOVE_ASSIGN_OR_RETURN(const auto coefficients, identity_.Decrypt(reply.scores()));
-    const auto scores = fhe::DecodeScores(identity_.context(), coefficients, layout, reply.rows());
+    const auto scores = fhe::DecodeScores(identity_.context(), coefficients, layout, reply.rows(), signs);
     for (uint32_t r = 0; r < reply.rows(); ++r) {
       PrivateHit hit;
       hit.row = uint64_t{reply.block()} * layout.rows_per_block() + r;
@@ -230,6 +232,7 @@ absl::Status PrivateSession::FetchRecords(const pb::RecordLayout& documents, boo
   ALCOVE_ASSIGN_OR_RETURN(const auto layout,
                           private_search::RecordLayout::Make(parameters_.set().poly_modulus_degree(), part_selectors,
                                                              documents.record_bytes(), documents.records()));
+  ALCOVE_ASSIGN_OR_RETURN(const auto signs, fhe::SignPattern::FromBytes(documents.signs(), layout.degree()));
   if (layout.parts() != static_cast<uint32_t>(documents.parts_size())) {
     return absl::DataLossError("the server described its documents in a way that does not add up");
   }
@@ -264,7 +267,7 @@ absl::Status PrivateSession::FetchRecords(const pb::RecordLayout& documents, boo
         }));
     sent += request.ByteSizeLong();
     for (size_t i = begin; i < end; ++i) {
-      ALCOVE_ASSIGN_OR_RETURN(auto document, layout.Unpack(t, hits[i].row, pieces[i - begin]));
+      ALCOVE_ASSIGN_OR_RETURN(auto document, layout.Unpack(t, hits[i].row, pieces[i - begin], signs));
       hits[i].document = std::move(document.text);
       hits[i].cut = document.cut;
     }
@@ -324,6 +327,8 @@ absl::StatusOr<std::vector<PrivateSession::ClassScore>> PrivateSession::Score(co
   ALCOVE_ASSIGN_OR_RETURN(const auto described, client_.Call(*stub, &Service::Stub::GetClassifier, ask));
   steps_.push_back({"parameters", watch.Lap(), ask.ByteSizeLong(), described.ByteSizeLong()});
   ALCOVE_ASSIGN_OR_RETURN(const auto layout, LayoutFrom(identity_.context(), described.layout()));
+  ALCOVE_ASSIGN_OR_RETURN(const auto signs,
+                          fhe::SignPattern::FromBytes(described.layout().signs(), identity_.context().degree()));
   if (vector.size() != layout.dimensions()) {
     return absl::InvalidArgumentError(
         absl::StrCat("the vector has ", vector.size(), " numbers; the classifier has ", layout.dimensions()));
@@ -347,7 +352,7 @@ absl::StatusOr<std::vector<PrivateSession::ClassScore>> PrivateSession::Score(co
   steps_.push_back({"scores computed on ciphertext", watch.Lap(), request.ByteSizeLong(), reply.ByteSizeLong()});
   ALCOVE_ASSIGN_OR_RETURN(const auto coefficients, identity_.Decrypt(reply.scores()));
   const auto scores =
-      fhe::DecodeScores(identity_.context(), coefficients, layout, static_cast<size_t>(described.labels_size()));
+      fhe::DecodeScores(identity_.context(), coefficients, layout, static_cast<size_t>(described.labels_size()), signs);
   std::vector<ClassScore> out;
   for (int k = 0; k < described.labels_size(); ++k) {
     out.push_back({described.labels(k), static_cast<double>(scores[static_cast<size_t>(k)]) /
