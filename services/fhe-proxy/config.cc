@@ -26,6 +26,7 @@ Collections::Options CollectionsOptions(const config::v1::FheProxyConfig& config
   options.folder = config.data_dir() + "/collections";
   options.max_memory_bytes = config.database().max_memory_bytes();
   options.max_document_bytes = config.database().max_document_bytes();
+  options.cluster_rows = config.database().cluster_rows();
   return options;
 }
 

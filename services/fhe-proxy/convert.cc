@@ -1,5 +1,7 @@
 #include "services/fhe-proxy/convert.h"
 
+#include <cmath>
+
 #include <absl/strings/ascii.h>
 #include <absl/strings/str_cat.h>
 #include <google/protobuf/util/time_util.h>
@@ -10,6 +12,8 @@
 
 namespace alcove::fhe_proxy {
 namespace {
+
+constexpr size_t kNeighbours = 8;
 
 google::protobuf::Timestamp Timestamp(absl::Time time) {
   return google::protobuf::util::TimeUtil::NanosecondsToTimestamp(absl::ToUnixNanos(time));
@@ -97,8 +101,22 @@ void ToProto(const EncodedCollection& collection, private_search::v1::GetCollect
   numbers.set_row_scale(collection.row_scale);
   numbers.set_query_scale(collection.query_scale);
   numbers.set_max_row_norm(collection.max_row_norm);
-  out->set_rows(collection.rows());
+  out->set_rows(collection.rows);
   out->set_memory_bytes(static_cast<int64_t>(collection.MemoryBytes()));
+}
+
+void ClustersToProto(const EncodedCollection& collection, private_search::v1::GetCollectionParametersResponse* out) {
+  if (collection.clusters == nullptr) return;
+  const Clusters& clusters = *collection.clusters;
+  for (size_t c = 0; c < clusters.size(); ++c) {
+    private_search::v1::Cluster& to = *out->add_clusters();
+    for (const float v : clusters.centroid(c)) {
+      // Means of numbers within ±127.
+      to.mutable_centroid()->push_back(static_cast<char>(static_cast<int8_t>(std::lround(v))));
+    }
+    for (const uint32_t block : collection.cluster_blocks[c]) to.add_blocks(block);
+    for (const uint32_t near : clusters.Neighbours(c, kNeighbours)) to.add_neighbours(near);
+  }
 }
 
 void ToProto(const EncodedClassifier& classifier, private_search::v1::GetClassifierResponse* out) {

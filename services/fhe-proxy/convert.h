@@ -20,6 +20,8 @@ void ToProto(const fhe::Layout& layout, const fhe::SignPattern& signs, uint64_t 
 void ToProto(const EncodedRecords& records, private_search::v1::RecordLayout* out);
 // Without the parameter set, which needs the key store's limit.
 void ToProto(const EncodedCollection& collection, private_search::v1::GetCollectionParametersResponse* out);
+// Adds the clusters, when there are any.
+void ClustersToProto(const EncodedCollection& collection, private_search::v1::GetCollectionParametersResponse* out);
 void ToProto(const EncodedClassifier& classifier, private_search::v1::GetClassifierResponse* out);
 Classifier FromProto(const private_search::v1::PutClassifierRequest& request);
 fhe::Compression FromProto(private_search::v1::ReplyCompression compression);

@@ -199,6 +199,7 @@ void PrivateSearchFace::GetCollectionParameters(rpc::UnaryCall* call, const pb::
     ToProto(*set, parts_.max_upload_bytes, response->mutable_set());
     ToProto(*collection, response);
     response->set_max_queries(static_cast<uint32_t>(parts_.max_queries));
+    if (request->with_clusters()) ClustersToProto(*collection, response);
     if (request->with_documents()) {
       ALCOVE_ASSIGN_OR_RETURN(const auto records,
                               parts_.collections->Records(ctx, name, *collection, RecordKind::kDocument));

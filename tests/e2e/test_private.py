@@ -15,6 +15,7 @@ import time
 import uuid
 
 import pytest
+from conftest import start_stack
 
 HERE = pathlib.Path(__file__).parent
 EXAMPLES = HERE.parents[1] / "examples/private-search"
@@ -308,6 +309,56 @@ def test_a_resharded_collection_is_searched_as_before_and_goes_on_being_followed
     assert stored.status_code == 200, stored.text
     assert search()[0]["id"] == "new"
     assert stack.http.delete(f"{stack.url}/v1/collections/{name}", timeout=60).status_code == 200
+
+
+@pytest.fixture
+def clustered_stack(monkeypatch):
+    """A stack that cuts collections of 160 documents or more into clusters of about 40."""
+    monkeypatch.setenv("ALCOVE_FHE_PROXY__DATABASE__CLUSTER_ROWS", "40")
+    running = start_stack()
+    yield running
+    running.down()
+    shutil.rmtree(running.data, ignore_errors=True)
+
+
+def test_a_search_of_named_clusters_and_decoys(clustered_stack, tmp_path):
+    stack = clustered_stack
+    assert stack.post("/v1/collections", {"name": "large", "embedding_model": "default"}).status_code == 200
+    stored = stack.post("/v1/collections/large/documents", {"documents": documents(), "wait": True})
+    assert stored.status_code == 200, stored.text
+    parameters = stack.get("/v1/private/collections/large", params={"with_clusters": "true"}).json()
+    clusters, layout = parameters["clusters"], parameters["layout"]
+    assert len(clusters) == 12 and parameters["rows"] == 480
+    named = [block for cluster in clusters for block in cluster["blocks"]]
+    assert sorted(named) == list(range(layout["blocks"])), "every block is one cluster's"
+    assert not stack.get("/v1/private/collections/large").json().get("clusters")
+
+    keys = str(tmp_path / "keys")
+    stack.ctl("private", "keygen", "--keys", keys)
+
+    def search(query, *flags):
+        found = json.loads(stack.ctl("private", "search", "large", *query.split(), "--keys", keys, "-o", "json", *flags).stdout)
+        return found["hits"], next(s for s in found["steps"] if "ciphertext" in s["step"])["received_bytes"]
+
+    overlap, known = [], {d["id"]: d["text"] for d in documents()}
+    for query in ("music by the sea", "stars and telescopes", "justice", "freshly baked bread", "a game of kings"):
+        everything, all_bytes = search(query)
+        assert_same(everything, exact(stack, "large", query, 20))
+        some, bytes_received = search(query, "--clusters", "2", "--neighbours", "3")
+        assert bytes_received < all_bytes * 0.75
+        assert all(hit["text"] == known[hit["id"]] for hit in some)
+        scores = {hit["id"]: hit["score"] for hit in everything}
+        assert all(abs(hit["score"] - scores[hit["id"]]) < 1e-6 for hit in some if hit["id"] in scores)
+        assert some[0]["id"] == everything[0]["id"], "the nearest document is in the query's cluster or one beside it"
+        overlap.append(len({hit["id"] for hit in some} & set(scores)))
+    assert sum(overlap) >= 35, overlap
+    # Groups of more clusters than half of what there is are the whole collection.
+    assert search("justice", "--clusters", "7")[0] == search("justice")[0]
+    found = json.loads(stack.ctl("private", "lookup", "large", "d3", "d470", "--keys", keys, "-o", "json").stdout)
+    assert [hit["text"] for hit in found["hits"]] == [known["d3"], known["d470"]]
+    # A new document goes to its cluster.
+    stack.post("/v1/collections/large/documents", {"documents": [{"id": "new", "text": "justice"}], "wait": True})
+    assert search("justice", "--clusters", "2")[0][0]["id"] == "new"
 
 
 def test_a_restart_keeps_keys_and_encoded_rows(own_stack):

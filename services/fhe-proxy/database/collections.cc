@@ -276,8 +276,8 @@ absl::StatusOr<std::shared_ptr<const EncodedCollection>> Collections::Encode(con
                                                                              const EncodedCollection* before) {
   Following& following = entry->following;
   RowTable& rows = *following.rows;
-  ALCOVE_ASSIGN_OR_RETURN(const fhe::Layout layout, rows.WantedLayout());
-  ALCOVE_RETURN_IF_ERROR(MakeRoom(entry, fhe::Database::EstimateBytes(layout, rows.size()) + rows.RowBytes()));
+  ALCOVE_ASSIGN_OR_RETURN(const size_t blocks, rows.WantedBytes());
+  ALCOVE_RETURN_IF_ERROR(MakeRoom(entry, blocks + rows.RowBytes()));
   return EncodeCollection(following.info, rows, before, *pool_);
 }
 
@@ -351,8 +351,8 @@ absl::Status Collections::Rebuild(const RequestContext& ctx, Entry& entry, const
     bool fits = true;
     following.known = false;
     following.info = info;
-    ALCOVE_ASSIGN_OR_RETURN(following.rows,
-                            RowTable::Create(*entry.name.set, info.dimension, load ? scale : 1, info.identity));
+    ALCOVE_ASSIGN_OR_RETURN(following.rows, RowTable::Create(*entry.name.set, info.dimension,
+                                                             {load ? scale : 1, info.identity, options_.cluster_rows}));
     following.floors.assign(info.heads.size(), 0);
     for (uint32_t shard = 0; shard < info.heads.size(); ++shard) {
       following.info.heads[shard] = 0;
@@ -436,7 +436,8 @@ absl::Status Collections::MakeRecords(const RequestContext& ctx, const EntryPtr&
     revisions.clear();
     return ctx.Check(*clock_);
   };
-  for (size_t r = 0; r < rows.size(); ++r) {
+  for (size_t r = 0; r < rows.slots(); ++r) {
+    if (!rows.occupied(r)) continue;
     const auto it = documents.find(rows.id(r));
     if (it != documents.end() && it->second.revision == rows.revision(r)) continue;
     ids.push_back(rows.id(r));
@@ -447,11 +448,14 @@ absl::Status Collections::MakeRecords(const RequestContext& ctx, const EntryPtr&
   // Those of points that are gone would pile up.
   if (documents.size() > rows.size() + rows.size() / 4 + kDocumentBatch) {
     absl::flat_hash_map<std::string, Document> kept;
-    for (size_t r = 0; r < rows.size(); ++r) kept[rows.id(r)] = std::move(documents[rows.id(r)]);
+    for (size_t r = 0; r < rows.slots(); ++r) {
+      if (rows.occupied(r)) kept[rows.id(r)] = std::move(documents[rows.id(r)]);
+    }
     documents = std::move(kept);
   }
   size_t longest = 0, bytes = 0;
-  for (size_t r = 0; r < rows.size(); ++r) {
+  for (size_t r = 0; r < rows.slots(); ++r) {
+    if (!rows.occupied(r)) continue;
     const size_t size = documents[rows.id(r)].text.size();
     longest = std::max(longest, size);
     bytes += size;
@@ -462,10 +466,11 @@ absl::Status Collections::MakeRecords(const RequestContext& ctx, const EntryPtr&
   const ParameterSet& set = *entry->name.set;
   ALCOVE_ASSIGN_OR_RETURN(const auto layout,
                           private_search::RecordLayout::Make(static_cast<uint32_t>(set.parameters.degree),
-                                                             set.max_dimensions, record_bytes, rows.size()));
+                                                             set.max_dimensions, record_bytes, rows.slots()));
   std::vector<std::string> records;
-  for (size_t r = 0; r < rows.size(); ++r) {
-    records.push_back(private_search::MakeRecord(documents[rows.id(r)].text, record_bytes));
+  for (size_t r = 0; r < rows.slots(); ++r) {
+    records.push_back(
+        private_search::MakeRecord(rows.occupied(r) ? documents[rows.id(r)].text : std::string(), record_bytes));
   }
   size_t others = bytes;
   {
@@ -485,8 +490,9 @@ absl::Status Collections::MakeRecords(const RequestContext& ctx, const EntryPtr&
 
 absl::StatusOr<RowTable> Collections::TableFrom(const Entry& entry, const RowSnapshot& snapshot) const {
   if (snapshot.key != KeyOf(entry.tenant, entry.name)) return absl::DataLossError("it is about another collection");
-  ALCOVE_ASSIGN_OR_RETURN(RowTable rows, RowTable::Create(*entry.name.set, snapshot.info.dimension, snapshot.scale,
-                                                          snapshot.info.identity));
+  ALCOVE_ASSIGN_OR_RETURN(RowTable rows,
+                          RowTable::Create(*entry.name.set, snapshot.info.dimension,
+                                           {snapshot.scale, snapshot.info.identity, options_.cluster_rows}));
   for (const RowSnapshot::Row& row : snapshot.rows) {
     ALCOVE_RETURN_IF_ERROR(rows.Restore(std::string(row.id), row.numbers));
   }
@@ -521,7 +527,9 @@ void Collections::Save(Entry& entry) {
   const RowTable& rows = *following.rows;
   RowSnapshot snapshot{KeyOf(entry.tenant, entry.name), following.info, following.floors, rows.scale(), {}};
   snapshot.rows.reserve(rows.size());
-  for (size_t r = 0; r < rows.size(); ++r) snapshot.rows.push_back({rows.id(r), rows.values(r)});
+  for (size_t r = 0; r < rows.slots(); ++r) {
+    if (rows.occupied(r)) snapshot.rows.push_back({rows.id(r), rows.values(r)});
+  }
   const absl::Status status = WriteFileAtomically(PathOf(entry), EncodeRowSnapshot(snapshot), 0600);
   if (!status.ok()) {
     LogWarning("a row snapshot was not written", {{"status", status}});
@@ -574,7 +582,7 @@ Collections::Stats Collections::stats() const {
   for (const auto& [key, entry] : entries_) {
     if (entry->encoded == nullptr) continue;
     ++out.collections;
-    out.rows += entry->encoded->rows();
+    out.rows += entry->encoded->rows;
     out.memory_bytes += entry->memory_bytes;
   }
   return out;

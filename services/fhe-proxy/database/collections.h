@@ -48,6 +48,7 @@ class Collections {
   struct Options {
     std::string folder;                               // of snapshots; made when missing
     size_t max_memory_bytes = size_t{4} << 30;        // of encoded blocks, rows and documents together
+    uint32_t cluster_rows = 0;                        // about so many rows a cluster of a large collection; 0: none
     uint32_t max_document_bytes = 1024;               // of a private lookup's record; longer documents are cut
     absl::Duration work_timeout = absl::Minutes(30);  // of making one copy
   };

@@ -59,7 +59,7 @@ TEST_F(CollectionsTest, EncodesACollectionOnceAndFollowsIt) {
   for (int i = 0; i < 500; ++i) source_.Put(docs, absl::StrCat("p", i), Unit(16), static_cast<uint32_t>(i % 2));
   const auto first = collections_->Current(As("acme"), Name("docs"));
   ASSERT_TRUE(first.ok()) << first.status();
-  EXPECT_EQ((*first)->rows(), 500u);
+  EXPECT_EQ((*first)->rows, 500u);
   EXPECT_EQ((*first)->info.heads, (std::vector<int64_t>{250, 250}));
   EXPECT_EQ(collections_->Current(As("acme"), Name("docs"))->get(), first->get()) << "nothing changed";
   source_.Put(docs, "new", Unit(16));
@@ -67,7 +67,7 @@ TEST_F(CollectionsTest, EncodesACollectionOnceAndFollowsIt) {
   const auto second = collections_->Current(As("acme"), Name("docs"));
   ASSERT_TRUE(second.ok());
   EXPECT_NE((*second)->sequence, (*first)->sequence);
-  EXPECT_EQ((*second)->rows(), 500u);
+  EXPECT_EQ((*second)->rows, 500u);
   const auto& ids = *(*second)->ids[0];
   EXPECT_THAT(ids, ::testing::Contains("new"));
   EXPECT_THAT(ids, ::testing::Not(::testing::Contains("p1")));
@@ -113,10 +113,47 @@ TEST_F(CollectionsTest, ACollectionThatOutgrowsItsLayoutIsPackedAgainWithoutItsL
   const auto large = collections_->Current(As("acme"), Name("docs")).value();
   EXPECT_EQ(source_.pages(), pages + 1);
   EXPECT_EQ(large->layout().fold(), 1u);
-  EXPECT_EQ(large->rows(), 3000u);
+  EXPECT_EQ(large->rows, 3000u);
   EXPECT_EQ((*large->ids[0])[2999], "p2999");
   EXPECT_EQ(collections_->stats().builds, 1u);
   EXPECT_GT(collections_->stats().memory_bytes, large->MemoryBytes());
+}
+
+TEST_F(CollectionsTest, ALargeCollectionIsCutIntoClustersAndComesBackFromItsSnapshot) {
+  options_.cluster_rows = 100;
+  Start();
+  auto& docs = source_.Make("acme", "docs", 16);
+  source_.page_size = 5000;
+  for (int i = 0; i < 399; ++i) source_.Put(docs, absl::StrCat("p", i), Unit(16));
+  const auto small = collections_->Current(As("acme"), Name("docs")).value();
+  EXPECT_EQ(small->clusters, nullptr);
+  source_.Put(docs, "one more", Unit(16));
+  docs.documents["one more"] = "a text";
+  const auto check = [&](const EncodedCollection& current, size_t rows) {
+    EXPECT_EQ(current.rows, rows);
+    ASSERT_NE(current.clusters, nullptr);
+    ASSERT_EQ(current.cluster_blocks.size(), 4u);
+    size_t listed = 0;
+    for (const auto& blocks : current.cluster_blocks) {
+      for (const uint32_t block : blocks) listed += current.ids[block]->size();
+    }
+    EXPECT_EQ(listed, rows);
+  };
+  const auto large = collections_->Current(As("acme"), Name("docs")).value();
+  check(*large, 400);
+  EXPECT_GE(large->database->rows, large->rows);
+  const auto records = collections_->Records(As("acme"), Name("docs"), *large, RecordKind::kDocument);
+  ASSERT_TRUE(records.ok()) << records.status();
+  EXPECT_EQ((*records)->layout.records(), large->database->rows) << "records are numbered like rows";
+  EXPECT_EQ(source_.documents_asked(), 400u) << "empty rows have no documents";
+  source_.Remove(docs, "p7");
+  check(*collections_->Current(As("acme"), Name("docs")).value(), 399);
+  Start();
+  const int pages = source_.pages();
+  EXPECT_EQ(collections_->Current(As("acme"), Name("docs")).value()->rows, 399u);
+  source_.Put(docs, "back", Unit(16));
+  check(*collections_->Current(As("acme"), Name("docs")).value(), 400);
+  EXPECT_EQ(source_.pages(), pages + 1);
 }
 
 TEST_F(CollectionsTest, ARowsFileThatCannotHaveBeenWrittenHereIsReadAgainFromTheLog) {
@@ -132,7 +169,7 @@ TEST_F(CollectionsTest, ARowsFileThatCannotHaveBeenWrittenHereIsReadAgainFromThe
   longer.rows[0].numbers = row;
   ASSERT_TRUE(WriteFileAtomically(path, EncodeRowSnapshot(longer), 0600).ok());
   Start();
-  EXPECT_EQ(collections_->Current(As("acme"), Name("docs")).value()->rows(), 1u);
+  EXPECT_EQ(collections_->Current(As("acme"), Name("docs")).value()->rows, 1u);
   EXPECT_EQ(collections_->stats().restored, 0u);
   EXPECT_EQ(collections_->stats().builds, 1u);
 }
@@ -148,10 +185,10 @@ TEST_F(CollectionsTest, ARestartReadsTheSnapshotAndOnlyTheChangesSince) {
   EXPECT_EQ(collections_->stats().restored, 1u);
   EXPECT_EQ(collections_->stats().builds, 0u);
   source_.Put(docs, "new", Unit(16));
-  EXPECT_EQ(collections_->Current(As("acme"), Name("docs")).value()->rows(), 501u);
+  EXPECT_EQ(collections_->Current(As("acme"), Name("docs")).value()->rows, 501u);
   Start();  // the stop wrote what the first snapshot lacked
   const int after = source_.pages();
-  EXPECT_EQ(collections_->Current(As("acme"), Name("docs")).value()->rows(), 501u);
+  EXPECT_EQ(collections_->Current(As("acme"), Name("docs")).value()->rows, 501u);
   EXPECT_EQ(source_.pages(), after);
 }
 
@@ -163,11 +200,11 @@ TEST_F(CollectionsTest, ACompactedLogOrAnotherCollectionOfTheNameIsReadFromTheSt
   docs.floors[0] = 11;  // deletes this copy has not seen may be gone
   const auto rebuilt = collections_->Current(As("acme"), Name("docs"));
   ASSERT_TRUE(rebuilt.ok()) << rebuilt.status();
-  EXPECT_EQ((*rebuilt)->rows(), 11u);
+  EXPECT_EQ((*rebuilt)->rows, 11u);
   EXPECT_EQ(collections_->stats().builds, 2u);
   auto& again = source_.Make("acme", "docs", 4);
   source_.Put(again, "only", Unit(4));
-  EXPECT_EQ(collections_->Current(As("acme"), Name("docs")).value()->rows(), 1u);
+  EXPECT_EQ(collections_->Current(As("acme"), Name("docs")).value()->rows, 1u);
 }
 
 TEST_F(CollectionsTest, TheScaleFitsTheLargestNumberAndIsChosenAgainWhenOneGrows) {
@@ -181,7 +218,7 @@ TEST_F(CollectionsTest, TheScaleFitsTheLargestNumberAndIsChosenAgainWhenOneGrows
   const auto second = collections_->Current(As("acme"), Name("docs"));
   ASSERT_TRUE(second.ok()) << second.status();
   EXPECT_LT((*second)->row_scale, 127.1);
-  EXPECT_EQ((*second)->rows(), 2u);
+  EXPECT_EQ((*second)->rows, 2u);
   // Every score of a query of the offered scale stays within t / 2.
   EXPECT_LT((*second)->query_scale * (*second)->max_row_norm, 417793 / 2);
 
@@ -242,7 +279,7 @@ TEST_F(CollectionsTest, NamesWhatItCannotDo) {
   source_.Make("acme", "empty", 4);
   const auto empty = collections_->Current(As("acme"), Name("empty"));
   ASSERT_TRUE(empty.ok()) << empty.status();
-  EXPECT_EQ((*empty)->rows(), 0u);
+  EXPECT_EQ((*empty)->rows, 0u);
   EXPECT_EQ(Reason(collections_->Records(As("acme"), Name("empty"), **empty, RecordKind::kDocument).status()),
             "COLLECTION_EMPTY");
 }

@@ -18,15 +18,17 @@ namespace {
 
 using private_search::RecordLayout;
 
-// "0:12,1:9@1f0c…": the sequences for people, a digest of everything else a client packs for.
-std::string SequenceText(const ParameterSet& set, const CollectionInfo& info, const fhe::Layout& layout, double scale) {
+// "0:12,1:9@1f0c…": the sequences for people, a digest of everything else a client packs for and unpacks by.
+std::string SequenceText(const CollectionInfo& info, const fhe::Layout& layout, const RowTable& rows) {
   std::vector<std::string> shards;
   for (size_t shard = 0; shard < info.heads.size(); ++shard) {
     shards.push_back(absl::StrCat(shard, ":", info.heads[shard]));
   }
-  const std::string rest =
-      absl::StrCat(set.name, "|", info.identity, "|", info.dimension, "|", static_cast<int>(info.metric), "|",
-                   absl::Hex(absl::bit_cast<uint64_t>(scale)), "|", layout.levels(), "|", layout.fold());
+  std::string rest =
+      absl::StrCat(rows.set().name, "|", info.identity, "|", info.dimension, "|", static_cast<int>(info.metric), "|",
+                   absl::Hex(absl::bit_cast<uint64_t>(rows.scale())), "|", layout.levels(), "|", layout.fold());
+  // Where a row stands depends on what was there before it.
+  for (size_t row = 0; row < rows.slots(); ++row) absl::StrAppend(&rest, "|", rows.id(row).size(), ":", rows.id(row));
   return absl::StrCat(absl::StrJoin(shards, ","), "@", fhe::Blake2bHex(rest).substr(0, 16));
 }
 
@@ -65,24 +67,28 @@ absl::StatusOr<std::shared_ptr<const EncodedCollection>> EncodeCollection(Collec
   const ParameterSet& set = rows.set();
   auto out = std::make_shared<EncodedCollection>();
   ALCOVE_ASSIGN_OR_RETURN(out->database, rows.Commit(pool));
-  out->sequence = SequenceText(set, info, out->layout(), rows.scale());
+  out->sequence = SequenceText(info, out->layout(), rows);
   out->info = std::move(info);
   out->set = &set;
+  out->rows = rows.size();
+  out->clusters = rows.clusters();
+  for (size_t c = 0; out->clusters != nullptr && c < out->clusters->size(); ++c) {
+    out->cluster_blocks.emplace_back(rows.blocks(c).begin(), rows.blocks(c).end());
+  }
   out->row_scale = rows.scale();
   out->max_row_norm = std::sqrt(std::max<double>(1, rows.max_energy()));
   out->query_scale = QueryScale(set, rows.dimension(), out->max_row_norm);
   out->trim = fhe::FreeReplyBits(set.parameters, out->layout(), MaxRowEnergy(set, rows.dimension()));
   for (size_t b = 0; b < out->blocks(); ++b) {
-    // A row's id changes only together with its numbers, which makes another block.
+    // Ids change only together with numbers, which makes another block.
     if (before != nullptr && b < before->blocks() && before->database->blocks[b] == out->database->blocks[b]) {
       out->ids.push_back(before->ids[b]);
       continue;
     }
     const size_t first = b * out->layout().rows_per_block();
-    const size_t count = out->layout().RowsOf(b, rows.size());
+    const size_t count = out->layout().RowsOf(b, rows.slots());
     auto ids = std::make_shared<std::vector<std::string>>();
-    ids->reserve(count);
-    for (size_t r = first; r < first + count; ++r) ids->push_back(rows.id(r));
+    for (size_t r = first; r < first + count && rows.occupied(r); ++r) ids->push_back(rows.id(r));
     out->ids.push_back(std::move(ids));
   }
   return std::shared_ptr<const EncodedCollection>(std::move(out));

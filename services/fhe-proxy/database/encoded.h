@@ -24,15 +24,19 @@ struct EncodedCollection {
   CollectionInfo info;   // heads: the sequences it contains
   const ParameterSet* set = nullptr;
   std::shared_ptr<const fhe::DatabaseSnapshot> database;
-  std::vector<std::shared_ptr<const std::vector<std::string>>> ids;  // of each block, in the order of its rows
-  fhe::TrimBits trim;                                                // bits of a reply that carry nothing
+  // Of each block, in the order of its rows; empty rows come last and have none.
+  std::vector<std::shared_ptr<const std::vector<std::string>>> ids;
+  fhe::TrimBits trim;  // bits of a reply that carry nothing
   double row_scale = 0;
   double query_scale = 0;   // a unit query of this scale keeps every score within t / 2
   double max_row_norm = 0;  // of the integer rows
+  uint64_t rows = 0;        // points; the database counts empty rows, too
+  // Null when the collection is not cut into clusters.
+  std::shared_ptr<const Clusters> clusters;
+  std::vector<std::vector<uint32_t>> cluster_blocks;  // of each
 
   const fhe::Layout& layout() const { return database->layout; }
   const fhe::SignPattern& signs() const { return database->signs; }
-  uint64_t rows() const { return database->rows; }
   size_t blocks() const { return database->blocks.size(); }
   size_t IdBytes() const;
   // Blocks and ids.

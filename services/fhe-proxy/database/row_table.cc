@@ -34,39 +34,79 @@ absl::Status QuantiseRow(absl::Span<const float> vector, double scale, absl::Spa
   return absl::OkStatus();
 }
 
-absl::StatusOr<RowTable> RowTable::Create(const ParameterSet& set, uint32_t dimension, double scale,
-                                          absl::string_view seed) {
+absl::StatusOr<RowTable> RowTable::Create(const ParameterSet& set, uint32_t dimension, const RowTableOptions& options) {
   ALCOVE_ASSIGN_OR_RETURN(fhe::Layout layout, set.LayoutFor(dimension, 0));
   auto database = fhe::Database::Create(set.context, {std::move(layout), MaxRowEnergy(set, dimension),
-                                                      fhe::SignPattern::FromSeed(seed, set.parameters.degree)});
+                                                      fhe::SignPattern::FromSeed(options.seed, set.parameters.degree)});
   if (!database.ok()) {
     return WithReason(absl::ResourceExhaustedError(
                           absl::StrCat("under the parameter set ", set.name, ", ", database.status().message())),
                       "NOISE_BOUND");
   }
-  return RowTable(set, scale, *std::move(database));
+  return RowTable(set, options, *std::move(database));
 }
 
 uint32_t RowTable::max_energy() const {
   return energies_.empty() ? 0 : *std::max_element(energies_.begin(), energies_.end());
 }
 
-absl::Status RowTable::Append(std::string id, absl::Span<const int8_t> values) {
-  ALCOVE_RETURN_IF_ERROR(database_->Set(ids_.size(), values));
-  rows_.emplace(id, ids_.size());
+size_t RowTable::ClusterOf(size_t row) const {
+  return clusters_ == nullptr ? 0 : block_cluster_[row / database_->layout().rows_per_block()];
+}
+
+size_t RowTable::RowOf(size_t cluster, size_t k) const {
+  if (clusters_ == nullptr) return k;
+  const size_t per_block = database_->layout().rows_per_block();
+  return places_[cluster].blocks[k / per_block] * per_block + k % per_block;
+}
+
+absl::Status RowTable::CheckLength(absl::Span<const int8_t> values) const {
+  const double energy = Energy(values);
+  if (energy <= database_->options().max_row_energy) return absl::OkStatus();
+  return absl::OutOfRangeError(absl::StrCat("the squares of a row add up to ", energy, "; at most ",
+                                            database_->options().max_row_energy, " keep scores exact"));
+}
+
+absl::Status RowTable::Append(std::string id, absl::Span<const int8_t> values, uint64_t revision) {
+  ALCOVE_RETURN_IF_ERROR(CheckLength(values));
+  const size_t cluster = clusters_ == nullptr ? 0 : clusters_->Nearest(values);
+  Place& place = places_[cluster];
+  if (clusters_ != nullptr && place.rows == place.blocks.size() * database_->layout().rows_per_block()) {
+    if (free_blocks_.empty()) {
+      free_blocks_.push_back(static_cast<uint32_t>(block_cluster_.size()));
+      block_cluster_.push_back(0);
+    }
+    place.blocks.push_back(free_blocks_.back());
+    block_cluster_[free_blocks_.back()] = static_cast<uint32_t>(cluster);
+    free_blocks_.pop_back();
+  }
+  const size_t at = RowOf(cluster, place.rows);
+  ALCOVE_RETURN_IF_ERROR(database_->Set(at, values));
+  if (at >= ids_.size()) {
+    ids_.resize(at + 1);
+    revisions_.resize(at + 1);
+    energies_.resize(at + 1);
+  }
+  ++place.rows;
+  rows_.emplace(id, at);
   id_bytes_ += id.size();
-  ids_.push_back(std::move(id));
-  revisions_.push_back(next_revision_++);
-  energies_.push_back(Energy(values));
+  ids_[at] = std::move(id);
+  revisions_[at] = revision;
+  energies_[at] = Energy(values);
   return absl::OkStatus();
 }
 
 absl::Status RowTable::Put(absl::string_view id, absl::Span<const float> vector) {
   std::vector<int8_t> row(dimension());
-  ALCOVE_RETURN_IF_ERROR(QuantiseRow(vector, scale_, absl::MakeSpan(row)));
+  ALCOVE_RETURN_IF_ERROR(QuantiseRow(vector, options_.scale, absl::MakeSpan(row)));
   const auto it = rows_.find(id);
-  if (it == rows_.end()) return Append(std::string(id), row);
+  if (it == rows_.end()) return Append(std::string(id), row, next_revision_++);
   const size_t at = it->second;
+  if (clusters_ != nullptr && clusters_->Nearest(row) != ClusterOf(at)) {
+    ALCOVE_RETURN_IF_ERROR(CheckLength(row));
+    Remove(id);
+    return Append(std::string(id), row, next_revision_++);
+  }
   ALCOVE_RETURN_IF_ERROR(database_->Set(at, row));
   energies_[at] = Energy(row);
   revisions_[at] = next_revision_++;
@@ -77,7 +117,9 @@ void RowTable::Remove(absl::string_view id) {
   const auto it = rows_.find(id);
   if (it == rows_.end()) return;
   const size_t at = it->second;
-  const size_t last = ids_.size() - 1;
+  const size_t cluster = ClusterOf(at);
+  Place& place = places_[cluster];
+  const size_t last = RowOf(cluster, place.rows - 1);
   id_bytes_ -= ids_[at].size();
   rows_.erase(it);
   if (at != last) {
@@ -88,10 +130,22 @@ void RowTable::Remove(absl::string_view id) {
     energies_[at] = energies_[last];
     rows_[ids_[at]] = at;
   }
-  ids_.pop_back();
-  revisions_.pop_back();
-  energies_.pop_back();
-  database_->Truncate(last);
+  --place.rows;
+  if (clusters_ == nullptr) {
+    ids_.pop_back();
+    revisions_.pop_back();
+    energies_.pop_back();
+    database_->Truncate(last);
+    return;
+  }
+  ids_[last].clear();
+  revisions_[last] = 0;
+  energies_[last] = 0;
+  (void)database_->Clear(last);
+  if (place.rows == (place.blocks.size() - 1) * database_->layout().rows_per_block()) {
+    free_blocks_.push_back(place.blocks.back());
+    place.blocks.pop_back();
+  }
 }
 
 void RowTable::Touch(absl::string_view id) {
@@ -101,10 +155,46 @@ void RowTable::Touch(absl::string_view id) {
 
 absl::Status RowTable::Restore(std::string id, absl::Span<const int8_t> values) {
   if (rows_.contains(id)) return absl::InvalidArgumentError(absl::StrCat("the id \"", id, "\" is there twice"));
-  return Append(std::move(id), values);
+  return Append(std::move(id), values, next_revision_++);
+}
+
+absl::StatusOr<fhe::Layout> RowTable::WantedLayout() const {
+  return set_->LayoutFor(dimension(), WantsClusters() ? options_.cluster_rows : size());
+}
+
+absl::StatusOr<size_t> RowTable::WantedBytes() const {
+  ALCOVE_ASSIGN_OR_RETURN(const fhe::Layout layout, WantedLayout());
+  // Each cluster leaves less than a block empty.
+  const size_t empty = WantsClusters() ? size() / options_.cluster_rows * layout.rows_per_block() : 0;
+  return fhe::Database::EstimateBytes(layout, std::max(slots(), size() + empty));
+}
+
+absl::Status RowTable::CutIntoClusters(TaskPool& pool) {
+  std::vector<size_t> from;
+  for (size_t row = 0; row < slots(); ++row) {
+    if (occupied(row)) from.push_back(row);
+  }
+  ALCOVE_ASSIGN_OR_RETURN(const fhe::Layout layout, WantedLayout());
+  ALCOVE_ASSIGN_OR_RETURN(RowTable made, Create(*set_, dimension(), options_));
+  ALCOVE_RETURN_IF_ERROR(made.database_->SetLayout(layout));
+  if (WantsClusters()) {
+    const size_t count = from.size() / options_.cluster_rows;
+    made.clusters_ = Clusters::Train(
+        count, from.size(), dimension(), [&](size_t i) { return values(from[i]); }, pool);
+    made.places_.resize(count);
+    made.clustered_rows_ = from.size();
+  }
+  for (const size_t row : from) {
+    ALCOVE_RETURN_IF_ERROR(made.Append(ids_[row], values(row), revisions_[row]));
+  }
+  made.next_revision_ = next_revision_;
+  *this = std::move(made);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::shared_ptr<const fhe::DatabaseSnapshot>> RowTable::Commit(TaskPool& pool) {
+  const bool outgrown = clusters_ != nullptr && (size() > 2 * clustered_rows_ || size() < clustered_rows_ / 2);
+  if (WantsClusters() != (clusters_ != nullptr) || outgrown) ALCOVE_RETURN_IF_ERROR(CutIntoClusters(pool));
   ALCOVE_ASSIGN_OR_RETURN(const fhe::Layout layout, WantedLayout());
   ALCOVE_RETURN_IF_ERROR(database_->SetLayout(layout));
   ALCOVE_RETURN_IF_ERROR(database_->Commit(

@@ -1,10 +1,15 @@
-// The vectors of a collection as eight-bit integers, in rows that fill without holes, each with its point's id. The
-// numbers live in a fhe::Database, which encodes the blocks that changed; a snapshot keeps rows and ids.
+// The vectors of a collection as eight-bit integers, in rows, each with its point's id. The numbers live in a
+// fhe::Database, which encodes the blocks that changed; a snapshot keeps rows and ids.
+//
+// A large collection is cut into clusters (clusters.h): every block holds rows of one cluster only, and a cluster's
+// last block may have room. Then some of the rows 0 … slots()-1 are empty.
 //
 // Invariants
-//  1. Rows are 0 … size()-1, each with a unique id. Removing a row moves the last one into its place.
-//  2. Every row is round(scale * v) with the scale of the table; no number was clipped.
+//  1. Ids are unique. Without clusters slots() is size(); removing a row moves the last one, with clusters the last one
+//     of its cluster, into its place.
+//  2. Every row is round(scale * v) with the scale of the table; no number was clipped. Empty ones are zero.
 //  3. No row's sum of squares exceeds MaxRowEnergy, for which the noise of every reply is bounded.
+//  4. A row's id changes only together with its numbers.
 //
 // Not thread safe.
 #pragma once
@@ -21,6 +26,7 @@
 
 #include "libs/common/task_pool.h"
 #include "libs/fhe/search/database.h"
+#include "services/fhe-proxy/database/clusters.h"
 #include "services/fhe-proxy/keys/parameter_sets.h"
 
 namespace alcove::fhe_proxy {
@@ -34,18 +40,25 @@ double MaxRowEnergy(const ParameterSet& set, uint32_t dimension);
 // out[d] := round(scale * vector[d]). OUT_OF_RANGE when a number does not fit eight bits.
 absl::Status QuantiseRow(absl::Span<const float> vector, double scale, absl::Span<int8_t> out);
 
+struct RowTableOptions {
+  double scale = 1;
+  std::string seed;           // signs of rows are drawn from it; must not depend on rows
+  uint32_t cluster_rows = 0;  // about so many rows a cluster, once there are four times as many; 0: never
+};
+
 class RowTable {
  public:
-  // For vectors of `dimension` numbers, at most fhe::kMaxMacDimensions. Signs of rows are drawn from `seed`, which must
-  // not depend on them. RESOURCE_EXHAUSTED (NOISE_BOUND) when rows of that many numbers could decrypt wrongly under the
-  // set.
-  static absl::StatusOr<RowTable> Create(const ParameterSet& set, uint32_t dimension, double scale,
-                                         absl::string_view seed);
+  // For vectors of `dimension` numbers, at most fhe::kMaxMacDimensions. RESOURCE_EXHAUSTED (NOISE_BOUND) when rows of
+  // that many numbers could decrypt wrongly under the set.
+  static absl::StatusOr<RowTable> Create(const ParameterSet& set, uint32_t dimension, const RowTableOptions& options);
 
   const ParameterSet& set() const { return *set_; }
   uint32_t dimension() const { return static_cast<uint32_t>(database_->layout().dimensions()); }
-  double scale() const { return scale_; }
-  size_t size() const { return ids_.size(); }
+  double scale() const { return options_.scale; }
+  size_t size() const { return rows_.size(); }
+  size_t slots() const { return ids_.size(); }
+  // Whether row < slots() holds a point.
+  bool occupied(size_t row) const { return revisions_[row] != 0; }
   const std::string& id(size_t row) const { return ids_[row]; }
   // When the row's document was last touched: grows with every change of this id.
   uint64_t revision(size_t row) const { return revisions_[row]; }
@@ -64,11 +77,17 @@ class RowTable {
   // row that is too long.
   absl::Status Restore(std::string id, absl::Span<const int8_t> values);
 
-  // How the rows there are now will be packed.
-  absl::StatusOr<fhe::Layout> WantedLayout() const { return set_->LayoutFor(dimension(), size()); }
+  // Bytes of the blocks that Commit will have made; with clusters a bound.
+  absl::StatusOr<size_t> WantedBytes() const;
   // Encodes what changed since the last commit, on `pool`; blocks without a changed row are those of the commit before,
-  // unless the layout had to change. On an error (memory) the next commit tries again.
+  // unless the layout had to change or the rows were cut into clusters, which is done when there are four times
+  // cluster_rows of them, again whenever they have doubled or halved, and undone below twice. On an error (memory) the
+  // next commit tries again.
   absl::StatusOr<std::shared_ptr<const fhe::DatabaseSnapshot>> Commit(TaskPool& pool);
+  // As of the last commit; null without clusters.
+  const std::shared_ptr<const Clusters>& clusters() const { return clusters_; }
+  // The blocks of a cluster.
+  absl::Span<const uint32_t> blocks(size_t cluster) const { return places_[cluster].blocks; }
 
   // Rows and ids.
   size_t RowBytes() const;
@@ -76,12 +95,28 @@ class RowTable {
   size_t MemoryBytes() const { return RowBytes() + database_->snapshot()->MemoryBytes(); }
 
  private:
-  RowTable(const ParameterSet& set, double scale, std::unique_ptr<fhe::Database> database)
-      : set_(&set), scale_(scale), database_(std::move(database)) {}
-  absl::Status Append(std::string id, absl::Span<const int8_t> values);
+  // Where the rows of a cluster stand: its row k in block blocks[k / rows_per_block].
+  struct Place {
+    std::vector<uint32_t> blocks;
+    size_t rows = 0;
+  };
+
+  RowTable(const ParameterSet& set, RowTableOptions options, std::unique_ptr<fhe::Database> database)
+      : set_(&set), options_(std::move(options)), database_(std::move(database)), places_(1) {}
+  absl::StatusOr<fhe::Layout> WantedLayout() const;
+  // Cut at four clusters' rows, together again below two's: a collection at the edge is not packed anew all the time.
+  bool WantsClusters() const {
+    return options_.cluster_rows > 0 && size() >= size_t{clusters_ == nullptr ? 4u : 2u} * options_.cluster_rows;
+  }
+  absl::Status CutIntoClusters(TaskPool& pool);
+  absl::Status CheckLength(absl::Span<const int8_t> values) const;
+  absl::Status Append(std::string id, absl::Span<const int8_t> values, uint64_t revision);
+  size_t ClusterOf(size_t row) const;
+  // The row of the cluster's row k, which exists or is the next one.
+  size_t RowOf(size_t cluster, size_t k) const;
 
   const ParameterSet* set_;
-  double scale_;
+  RowTableOptions options_;
   uint64_t next_revision_ = 1;
   size_t id_bytes_ = 0;
   std::unique_ptr<fhe::Database> database_;
@@ -89,6 +124,11 @@ class RowTable {
   std::vector<uint64_t> revisions_;
   std::vector<uint32_t> energies_;
   absl::flat_hash_map<std::string, size_t> rows_;
+  std::shared_ptr<const Clusters> clusters_;
+  size_t clustered_rows_ = 0;            // when they were cut
+  std::vector<Place> places_;            // by cluster; one without clusters, whose blocks are not listed
+  std::vector<uint32_t> block_cluster_;  // with clusters
+  std::vector<uint32_t> free_blocks_;
 };
 
 }  // namespace alcove::fhe_proxy

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <map>
 #include <random>
+#include <set>
 
 #include <absl/strings/str_cat.h>
 #include <gmock/gmock.h>
@@ -14,7 +15,7 @@ namespace alcove::fhe_proxy {
 namespace {
 
 RowTable Table(uint32_t dimension, double scale) {
-  return RowTable::Create(OfferedSets()[0], dimension, scale, "seed").value();
+  return RowTable::Create(OfferedSets()[0], dimension, {scale, "seed"}).value();
 }
 
 TEST(RowTableTest, HoldsExactlyTheLastStateOfEachPoint) {
@@ -61,12 +62,107 @@ TEST(RowTableTest, CommitsTheRowsThereAre) {
 TEST(RowTableTest, NoSetCanDecryptARowItTakesWrongly) {
   for (const ParameterSet& set : OfferedSets()) {
     for (const uint32_t dimension : {1u, 384u, 512u, 2048u}) {
-      EXPECT_TRUE(RowTable::Create(set, dimension, 1, "seed").ok()) << set.name << " " << dimension;
+      EXPECT_TRUE(RowTable::Create(set, dimension, {1, "seed"}).ok()) << set.name << " " << dimension;
     }
   }
   RowTable table = Table(20, 1);
   EXPECT_EQ(table.Put("long", std::vector<float>(20, 127)).code(), absl::StatusCode::kOutOfRange);
   EXPECT_EQ(table.size(), 0u);
+}
+
+// Vectors around four corners.
+std::vector<float> Around(std::mt19937& rng, uint32_t corner) {
+  std::normal_distribution<float> noise(0, 0.05f);
+  std::vector<float> v(8);
+  for (float& x : v) x = noise(rng);
+  v[corner] += 1;
+  return v;
+}
+
+TEST(ClustersTest, FindTheCornersAndTheirNeighbours) {
+  TaskPool pool(1);
+  std::mt19937 rng(3);
+  std::vector<std::vector<int8_t>> rows(400, std::vector<int8_t>(8));
+  for (size_t i = 0; i < rows.size(); ++i) {
+    ASSERT_TRUE(QuantiseRow(Around(rng, i % 4), 100, absl::MakeSpan(rows[i])).ok());
+  }
+  const auto row = [&](size_t i) { return absl::MakeConstSpan(rows[i]); };
+  const auto clusters = Clusters::Train(5, rows.size(), 8, row, pool);
+  ASSERT_EQ(clusters->size(), 5u);
+  std::set<size_t> of[4];
+  for (size_t i = 0; i < rows.size(); ++i) of[i % 4].insert(clusters->Nearest(rows[i]));
+  for (int a = 0; a < 4; ++a) {
+    for (int b = 0; b < a; ++b) {
+      for (const size_t c : of[a]) EXPECT_FALSE(of[b].contains(c)) << "two corners in one cluster";
+    }
+  }
+  const auto again = Clusters::Train(5, rows.size(), 8, row, pool);
+  for (size_t c = 0; c < 5; ++c) {
+    EXPECT_EQ(clusters->centroid(c), again->centroid(c));
+    const auto near = clusters->Neighbours(c, 3);
+    ASSERT_EQ(near.size(), 3u);
+    EXPECT_EQ(near[0], c);
+    EXPECT_EQ(clusters->Neighbours(c, 9).size(), 5u);
+  }
+}
+
+TEST(RowTableTest, ClustersHoldEveryRowOnceInBlocksOfTheirOwn) {
+  TaskPool pool(1);
+  std::mt19937 rng(9);
+  RowTable table = RowTable::Create(OfferedSets()[0], 8, {100, "seed", 700}).value();
+  std::map<std::string, std::vector<float>> model;
+  size_t cuts = 0;
+  const Clusters* last = nullptr;
+  for (int step = 0; step < 30'000; ++step) {
+    const std::string id = absl::StrCat("p", rng() % 6000);
+    // Grows, shrinks until it is cut no longer, grows again.
+    const bool shrink = step > 12'000 && step < 24'000;
+    if (rng() % 10 < (shrink ? 9 : 2)) {
+      table.Remove(id);
+      model.erase(id);
+    } else {
+      const auto v = Around(rng, rng() % 4);
+      ASSERT_TRUE(table.Put(id, v).ok());
+      model[id] = v;
+    }
+    ASSERT_EQ(table.size(), model.size());
+    if (step % 1500 != 0) continue;
+    const auto snapshot = table.Commit(pool);
+    ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+    ASSERT_TRUE(table.size() < 2800 || table.clusters() != nullptr) << table.size();
+    ASSERT_TRUE(table.size() >= 1400 || table.clusters() == nullptr) << table.size();
+    cuts += table.clusters() != nullptr && table.clusters().get() != last;
+    last = table.clusters().get();
+    ASSERT_GE(table.WantedBytes().value(), (*snapshot)->MemoryBytes());
+    size_t found = 0;
+    for (size_t row = 0; row < table.slots(); ++row) {
+      std::vector<int8_t> want(8);
+      if (table.occupied(row)) {
+        ASSERT_TRUE(QuantiseRow(model.at(table.id(row)), 100, absl::MakeSpan(want)).ok());
+        ++found;
+      }
+      ASSERT_EQ(table.values(row), absl::MakeConstSpan(want));
+    }
+    ASSERT_EQ(found, model.size()) << "ids are unique, so each is there once";
+    if (last == nullptr) {
+      ASSERT_EQ(table.slots(), table.size());
+      continue;
+    }
+    const size_t per_block = (*snapshot)->layout.rows_per_block();
+    std::set<uint32_t> seen;
+    for (size_t c = 0; c < last->size(); ++c) {
+      for (const uint32_t block : table.blocks(c)) {
+        ASSERT_TRUE(seen.insert(block).second) << "a block of two clusters";
+        bool empty = false;
+        for (size_t row = block * per_block; row < (block + 1) * per_block && row < table.slots(); ++row) {
+          ASSERT_FALSE(empty && table.occupied(row)) << "a hole";
+          empty = !table.occupied(row);
+          ASSERT_TRUE(empty || last->Nearest(table.values(row)) == c) << "a row of another cluster";
+        }
+      }
+    }
+  }
+  EXPECT_GE(cuts, 2u);
 }
 
 TEST(RowTableTest, AVectorThatDoesNotFitChangesNothing) {

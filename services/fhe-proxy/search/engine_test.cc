@@ -62,7 +62,7 @@ class EngineTest : public ::testing::Test {
     return out;
   }
   std::shared_ptr<const EncodedCollection> Collection(const ParameterSet& set, uint32_t dimension, size_t rows) {
-    RowTable table = RowTable::Create(set, dimension, 1, "seed").value();
+    RowTable table = RowTable::Create(set, dimension, {1, "seed"}).value();
     values_.clear();
     for (size_t r = 0; r < rows; ++r) {
       const auto numbers = Numbers(dimension, 20);
@@ -99,7 +99,7 @@ TEST_F(EngineTest, EveryScoreOfEveryBlockAndQueryIsExact) {
     const absl::Status status = SearchCollection(
         ctx_, client.keys, *collection, {.bytes = bytes, .max_queries = 4}, {}, pool_, [&](EncryptedReply reply) {
           const size_t first = reply.block * collection->layout().rows_per_block();
-          const size_t rows = collection->layout().RowsOf(reply.block, collection->rows());
+          const size_t rows = collection->layout().RowsOf(reply.block, collection->rows);
           const auto scores = fhe::DecodeScores(*client.set.context, client.Decrypt(reply.ciphertext, {4, 3}),
                                                 collection->layout(), rows, collection->signs());
           for (size_t r = 0; r < rows; ++r) {

@@ -7,6 +7,7 @@
 #include "libs/common/fs.h"
 #include "libs/common/status.h"
 #include "libs/fhe/client/sampler.h"
+#include "libs/fhe/random/blake2b.h"
 #include "libs/fhe/wire/objects.h"
 
 namespace alcove::ctl {
@@ -18,7 +19,22 @@ constexpr char kParameters[] = "/parameters.seal";
 constexpr char kSet[] = "/parameter_set";
 constexpr char kKeyId[] = "/key_id";
 
+std::string Digest(absl::string_view label, absl::string_view first, absl::string_view second) {
+  fhe::Blake2bHasher hasher(32);
+  hasher.Update(label);
+  hasher.Update(first);
+  hasher.Update(second);
+  std::string out(32, '\0');
+  hasher.Finish(absl::MakeSpan(reinterpret_cast<uint8_t*>(out.data()), out.size()));
+  return out;
+}
+
+// `secret_key` as its file holds it.
+std::string RankSeed(absl::string_view secret_key) { return Digest("alcove rank seed", secret_key, ""); }
+
 }  // namespace
+
+std::string Identity::Rank(absl::string_view bytes) const { return Digest("alcove rank", rank_seed_, bytes); }
 
 absl::StatusOr<std::unique_ptr<Identity>> Identity::Create(const std::string& folder, const std::string& set_name,
                                                            const std::string& seal_parameters) {
@@ -34,12 +50,14 @@ absl::StatusOr<std::unique_ptr<Identity>> Identity::Create(const std::string& fo
   fhe::SecretKey secret = fhe::SecretKey::Generate(*context);
   std::string bytes = secret.Write(*context, {kVersion, fhe::Compression::kNone});
   const absl::Status written = WriteFileAtomically(folder + kSecret, bytes, 0600);
+  const std::string rank_seed = RankSeed(bytes);
   fhe::Wipe(bytes.data(), bytes.size());
   ALCOVE_RETURN_IF_ERROR(written);
   ALCOVE_RETURN_IF_ERROR(WriteFileAtomically(folder + kParameters, seal_parameters, 0600));
   ALCOVE_RETURN_IF_ERROR(WriteFileAtomically(folder + kSet, set_name, 0600));
   std::unique_ptr<Identity> identity(new Identity(folder, std::move(context), std::move(secret)));
   identity->set_name_ = set_name;
+  identity->rank_seed_ = rank_seed;
   return identity;
 }
 
@@ -59,9 +77,11 @@ absl::StatusOr<std::unique_ptr<Identity>> Identity::Load(const std::string& fold
   ALCOVE_ASSIGN_OR_RETURN(auto context, fhe::Context::Create(parameters.object));
   ALCOVE_ASSIGN_OR_RETURN(std::string bytes, ReadFile(folder + kSecret, kMaxFile));
   auto secret = fhe::SecretKey::Read(bytes, *context);
+  const std::string rank_seed = RankSeed(bytes);
   fhe::Wipe(bytes.data(), bytes.size());
   if (!secret.ok()) return Annotate(secret.status(), folder + kSecret);
   std::unique_ptr<Identity> identity(new Identity(folder, std::move(context), *std::move(secret)));
+  identity->rank_seed_ = rank_seed;
   ALCOVE_ASSIGN_OR_RETURN(identity->set_name_, ReadFile(folder + kSet, 4096));
   if (auto key_id = ReadFile(folder + kKeyId, 4096); key_id.ok()) identity->key_id_ = *std::move(key_id);
   return identity;

@@ -37,6 +37,9 @@ class Identity {
   // which an honest server's reply never has.
   absl::StatusOr<std::vector<uint64_t>> Decrypt(const std::string& ciphertext) const;
 
+  // A value only this key's holder can tell from a random one, the same every time for the same bytes.
+  std::string Rank(absl::string_view bytes) const;
+
   const std::string& folder() const { return folder_; }
   const std::string& set_name() const { return set_name_; }
   const std::string& key_id() const { return key_id_; }
@@ -49,6 +52,7 @@ class Identity {
   std::string folder_;
   std::string set_name_;
   std::string key_id_;
+  std::string rank_seed_;  // a digest of the secret key
   std::shared_ptr<const fhe::Context> context_;
   fhe::SecretKey secret_;
 };

@@ -250,8 +250,11 @@ absl::Status RunSearch(const Invocation& invocation) {
   }
   ALCOVE_ASSIGN_OR_RETURN(const auto vector, VectorOf(invocation, *client, model));
   PrivateSession session(*client, *identity, Progress(invocation));
-  auto hits = session.Search(collection, invocation.Get("vector-name"), vector, static_cast<size_t>(limit),
-                             invocation.GetSwitch("rescore"));
+  PrivateSession::SearchOptions options{static_cast<size_t>(limit), invocation.GetSwitch("rescore"), std::nullopt};
+  ALCOVE_ASSIGN_OR_RETURN(const int64_t group, invocation.GetInt("clusters", 0, 1'000'000));
+  ALCOVE_ASSIGN_OR_RETURN(const int64_t neighbours, invocation.GetInt("neighbours", 1, 8));
+  if (group > 0) options.clusters = DecoyOptions{static_cast<size_t>(group), static_cast<size_t>(neighbours)};
+  auto hits = session.Search(collection, invocation.Get("vector-name"), vector, options);
   absl::Status status = hits.status();
   if (status.ok() && !invocation.GetSwitch("no-documents")) status = session.FetchDocuments(*hits);
   EndProgress();
@@ -393,6 +396,10 @@ std::vector<CommandSpec> PrivateCommands() {
                                      kSealingKey,
                                      {"rescore", 0, "", "",
                                       "fetch the vectors of twice as many rows privately and score them again here"},
+                                     {"clusters", 0, "N", "0",
+                                      "of a large collection, score the clusters near the query and near N - 1 decoys "
+                                      "only; the server learns that the query is near one of those N"},
+                                     {"neighbours", 0, "N", "4", "clusters scored around each of these, 1 to 8"},
                                      {"no-documents", 0, "", "", "show ids and scores only"},
                                      kSteps}),
        .details = "The vector is encrypted here; the server scores every row of the collection on ciphertext, and the "

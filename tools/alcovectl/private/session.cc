@@ -51,16 +51,17 @@ class Stopwatch {
 }  // namespace
 
 absl::Status PrivateSession::FetchParameters(const std::string& collection, const std::string& vector_name,
-                                             bool documents, bool vectors) {
-  Say(documents ? "preparing documents" : vectors ? "preparing vectors" : "fetching parameters");
+                                             const Wanted& wanted) {
+  Say(wanted.documents ? "preparing documents" : wanted.vectors ? "preparing vectors" : "fetching parameters");
   Stopwatch watch;
   vector_name_ = vector_name;
   pb::GetCollectionParametersRequest request;
   request.set_collection(collection);
   request.set_vector_name(vector_name);
   request.set_parameter_set(identity_.set_name());
-  request.set_with_documents(documents);
-  request.set_with_vectors(vectors);
+  request.set_with_documents(wanted.documents);
+  request.set_with_vectors(wanted.vectors);
+  request.set_with_clusters(wanted.clusters);
   const auto stub = Service::NewStub(client_.channel());
   ALCOVE_ASSIGN_OR_RETURN(parameters_, client_.Call(*stub, &Service::Stub::GetCollectionParameters, request));
   const auto& own = identity_.context().parameters();
@@ -72,9 +73,9 @@ absl::Status PrivateSession::FetchParameters(const std::string& collection, cons
                                                       "than the server's set ",
                                                       set.name()));
   }
-  steps_.push_back({documents ? "documents prepared"
-                    : vectors ? "vectors prepared"
-                              : "parameters",
+  steps_.push_back({wanted.documents ? "documents prepared"
+                    : wanted.vectors ? "vectors prepared"
+                                     : "parameters",
                     watch.Lap(), request.ByteSizeLong(), parameters_.ByteSizeLong()});
   return absl::OkStatus();
 }
@@ -98,12 +99,14 @@ absl::StatusOr<std::vector<int32_t>> PrivateSession::Quantise(const pb::Quantisa
 
 absl::StatusOr<std::vector<PrivateHit>> PrivateSession::Search(const std::string& collection,
                                                                const std::string& vector_name,
-                                                               const std::vector<float>& vector, size_t limit,
-                                                               bool rescore) {
+                                                               const std::vector<float>& vector,
+                                                               const SearchOptions& options) {
+  const size_t limit = options.limit;
+  const Wanted wanted{.vectors = options.rescore, .clusters = options.clusters.has_value()};
   for (int attempt = 1;; ++attempt) {
-    ALCOVE_RETURN_IF_ERROR(FetchParameters(collection, vector_name, false, rescore));
-    auto hits = SearchOnce(vector, rescore ? 2 * limit : limit);
-    if (hits.ok() && rescore) {
+    ALCOVE_RETURN_IF_ERROR(FetchParameters(collection, vector_name, wanted));
+    auto hits = SearchOnce(vector, options.rescore ? 2 * limit : limit, options.clusters);
+    if (hits.ok() && options.rescore) {
       if (absl::Status status = Rescore(vector, *hits); !status.ok()) hits = status;
     }
     if (hits.ok() && hits->size() > limit) hits->resize(limit);
@@ -111,7 +114,8 @@ absl::StatusOr<std::vector<PrivateHit>> PrivateSession::Search(const std::string
   }
 }
 
-absl::StatusOr<std::vector<PrivateHit>> PrivateSession::SearchOnce(const std::vector<float>& vector, size_t limit) {
+absl::StatusOr<std::vector<PrivateHit>> PrivateSession::SearchOnce(const std::vector<float>& vector, size_t limit,
+                                                                   const std::optional<DecoyOptions>& clusters) {
   ALCOVE_ASSIGN_OR_RETURN(const auto layout, LayoutFrom(identity_.context(), parameters_.layout()));
   ALCOVE_ASSIGN_OR_RETURN(const auto signs,
                           fhe::SignPattern::FromBytes(parameters_.layout().signs(), identity_.context().degree()));
@@ -132,6 +136,18 @@ absl::StatusOr<std::vector<PrivateHit>> PrivateSession::SearchOnce(const std::ve
   request.set_sequence(parameters_.sequence());
   request.set_query(identity_.Encrypt(packed));
   request.set_compression(pb::REPLY_COMPRESSION_ZSTD);
+  if (clusters) {
+    double energy = 0;
+    for (const float v : vector) energy += static_cast<double>(v) * static_cast<double>(v);
+    std::vector<float> unit = vector;
+    for (float& v : unit) v = static_cast<float>(static_cast<double>(v) / std::max(std::sqrt(energy), 1e-30));
+    ALCOVE_ASSIGN_OR_RETURN(const auto blocks,
+                            ChooseBlocks(parameters_, unit, *clusters,
+                                         [&](absl::string_view centroid) { return identity_.Rank(centroid); }));
+    request.mutable_blocks()->Add(blocks.begin(), blocks.end());
+  }
+  const size_t expected =
+      request.blocks().empty() ? parameters_.layout().blocks() : static_cast<size_t>(request.blocks_size());
   steps_.push_back({"query encrypted", watch.Lap(), 0, 0});
 
   const auto stub = Service::NewStub(client_.channel());
@@ -141,15 +157,14 @@ absl::StatusOr<std::vector<PrivateHit>> PrivateSession::SearchOnce(const std::ve
       client_.Stream(*stub, &Service::Stub::Search, request, [&](pb::SearchResponse&& reply) -> absl::Status {
         received += reply.ByteSizeLong();
         replies.push_back(std::move(reply));
-        Say(absl::StrCat("block ", replies.size(), " of ", replies.back().blocks(), " received"));
+        Say(absl::StrCat("block ", replies.size(), " of ", expected, " received"));
         return absl::OkStatus();
       }));
   steps_.push_back({"scores computed on ciphertext", watch.Lap(), request.ByteSizeLong(), received});
 
   Say("decrypting");
-  if (replies.size() != parameters_.layout().blocks()) {
-    return absl::DataLossError(
-        absl::StrCat("the server answered ", replies.size(), " blocks of ", parameters_.layout().blocks()));
+  if (replies.size() != expected) {
+    return absl::DataLossError(absl::StrCat("the server answered ", replies.size(), " blocks of ", expected));
   }
   std::vector<PrivateHit> all;
   for (const pb::SearchResponse& reply : replies) {
@@ -206,7 +221,7 @@ absl::Status PrivateSession::Rescore(const std::vector<float>& vector, std::vect
 absl::Status PrivateSession::FetchDocuments(std::vector<PrivateHit>& hits) {
   if (hits.empty()) return absl::OkStatus();
   const std::string before = parameters_.sequence();
-  ALCOVE_RETURN_IF_ERROR(FetchParameters(parameters_.collection(), vector_name_, true));
+  ALCOVE_RETURN_IF_ERROR(FetchParameters(parameters_.collection(), vector_name_, {.documents = true}));
   if (parameters_.sequence() != before) {
     // Rows may stand elsewhere now; ids do not change.
     ALCOVE_ASSIGN_OR_RETURN(auto found, Lookup(parameters_.collection(), vector_name_, [&] {
@@ -280,7 +295,7 @@ absl::Status PrivateSession::FetchRecords(const pb::RecordLayout& documents, boo
 absl::StatusOr<std::vector<PrivateHit>> PrivateSession::Lookup(const std::string& collection,
                                                                const std::string& vector_name,
                                                                const std::vector<std::string>& ids) {
-  ALCOVE_RETURN_IF_ERROR(FetchParameters(collection, vector_name, false));
+  ALCOVE_RETURN_IF_ERROR(FetchParameters(collection, vector_name, {}));
   Say("listing rows");
   Stopwatch watch;
   pb::ListRowsRequest request;
@@ -311,7 +326,7 @@ absl::StatusOr<std::vector<PrivateHit>> PrivateSession::Lookup(const std::string
     hit.row = rows[id];
   }
   const std::string before = parameters_.sequence();
-  ALCOVE_RETURN_IF_ERROR(FetchParameters(collection, vector_name, true));
+  ALCOVE_RETURN_IF_ERROR(FetchParameters(collection, vector_name, {.documents = true}));
   if (parameters_.sequence() != before) return absl::AbortedError("the collection is changing; try again");
   ALCOVE_RETURN_IF_ERROR(FetchRecords(parameters_.documents(), false, hits));
   return hits;

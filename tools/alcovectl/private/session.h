@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 
 #include "alcove/private_search/v1/private_search.grpc.pb.h"
 #include "tools/alcovectl/gateway_client.h"
+#include "tools/alcovectl/private/decoys.h"
 #include "tools/alcovectl/private/identity.h"
 
 namespace alcove::ctl {
@@ -39,11 +41,18 @@ class PrivateSession {
                  std::function<void(const std::string&)> progress)
       : client_(client), identity_(identity), progress_(std::move(progress)) {}
 
-  // Searches with an unencrypted vector that stays here; the best `limit` rows, nearest first. A collection that
-  // changes between two calls is looked at again, a few times. With `rescore`, the vectors of twice as many rows are
-  // fetched by private lookups and scored again here on finer numbers.
+  struct SearchOptions {
+    size_t limit = 10;
+    // Fetch the vectors of twice as many rows by private lookups and score them again here on finer numbers.
+    bool rescore = false;
+    // Have only some clusters of a large collection scored. Tells the server that the query is near one of a group of
+    // clusters, see decoys.h.
+    std::optional<DecoyOptions> clusters;
+  };
+  // Searches with an unencrypted vector that stays here; the best rows, nearest first. A collection that changes
+  // between two calls is looked at again, a few times.
   absl::StatusOr<std::vector<PrivateHit>> Search(const std::string& collection, const std::string& vector_name,
-                                                 const std::vector<float>& vector, size_t limit, bool rescore = false);
+                                                 const std::vector<float>& vector, const SearchOptions& options);
   // Fetches the documents of hits of the last Search by private lookups.
   absl::Status FetchDocuments(std::vector<PrivateHit>& hits);
   // Documents by id. NOT_FOUND names the first id that the collection does not have.
@@ -60,10 +69,15 @@ class PrivateSession {
   const private_search::v1::GetCollectionParametersResponse& parameters() const { return parameters_; }
 
  private:
-  absl::Status FetchParameters(const std::string& collection, const std::string& vector_name, bool documents,
-                               bool vectors = false);
+  struct Wanted {
+    bool documents = false;
+    bool vectors = false;
+    bool clusters = false;
+  };
+  absl::Status FetchParameters(const std::string& collection, const std::string& vector_name, const Wanted& wanted);
   absl::Status Rescore(const std::vector<float>& vector, std::vector<PrivateHit>& hits);
-  absl::StatusOr<std::vector<PrivateHit>> SearchOnce(const std::vector<float>& vector, size_t limit);
+  absl::StatusOr<std::vector<PrivateHit>> SearchOnce(const std::vector<float>& vector, size_t limit,
+                                                     const std::optional<DecoyOptions>& clusters);
   // Private lookups of the hits' rows, under the parameters fetched last, which describe `kind`.
   absl::Status FetchRecords(const private_search::v1::RecordLayout& kind, bool vectors, std::vector<PrivateHit>& hits);
   void Say(const std::string& what) const {
