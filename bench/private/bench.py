@@ -14,7 +14,7 @@ import urllib.request
 import numpy as np
 
 BIN, MODEL, PACKAGES = (pathlib.Path(p) for p in sys.argv[1:4])
-QUERIES, ENCRYPTED, TOP = 200, 10, 10
+QUERIES, ENCRYPTED, CLUSTERED, TOP = 200, 10, 50, 10
 
 
 def hardware():
@@ -23,7 +23,8 @@ def hardware():
 
 
 class Stack:
-    def __init__(self):
+    def __init__(self, **settings):
+        os.environ.update(settings)
         self.data = tempfile.mkdtemp(prefix="alcove-bench-")
         self.ctl("up", "--detach", "--port", "0", "--base-port", "0", "--model", str(MODEL))
         state = json.load(open(f"{self.data}/run/stack.json"))
@@ -47,17 +48,43 @@ class Stack:
         shutil.rmtree(self.data, ignore_errors=True)
 
 
+def fill(stack, stored):
+    stack.ctl("collections", "create", "packages")
+    with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
+        for row in stored:
+            file.write(json.dumps(row) + "\n")
+        file.flush()
+        stack.ctl("ingest", "packages", file.name)
+
+
+def search_clusters(stack, queries, best, row):
+    """Named clusters with a decoy, on clusters small enough for a collection of this size."""
+    keys = f"{stack.data}/keys"
+    stack.ctl("private", "keygen", "--keys", keys)
+
+    def search(query, *flags):
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            json.dump(query.tolist(), file)
+            file.flush()
+            found = json.loads(stack.ctl("private", "search", "packages", "--vector", file.name, "--keys", keys, "-o", "json",
+                                         "--no-documents", *flags))
+        return {hit["id"] for hit in found["hits"]}, next(
+            step["received_bytes"] for step in found["steps"] if "ciphertext" in step["step"])
+
+    whole = search(queries[0])[1]
+    for neighbours in (4, 8):
+        some = [search(query, "--clusters", "2", "--neighbours", str(neighbours)) for query in queries[:CLUSTERED]]
+        name = f"clusters_2_neighbours_{neighbours}"
+        row(f"{name}_top10_overlap", np.mean([len(hits & best[q]) / TOP for q, (hits, _) in enumerate(some)]), "fraction")
+        row(f"{name}_part_of_a_whole_search", np.mean([size for _, size in some]) / whole, "fraction")
+
+
 def main():
     rows = [json.loads(line) for line in open(PACKAGES)]
     held_out, stored = rows[:QUERIES], rows[QUERIES:]
     stack = Stack()
     try:
-        stack.ctl("collections", "create", "packages")
-        with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
-            for row in stored:
-                file.write(json.dumps(row) + "\n")
-            file.flush()
-            stack.ctl("ingest", "packages", file.name)
+        fill(stack, stored)
         ids, vectors, token = [], [], ""
         while True:
             page = stack.post("/v1/collections/packages/points:scroll",
@@ -132,9 +159,15 @@ def main():
             row(f"{name}_search_ms", median(plain_steps, "scores computed on ciphertext", "ms"), "ms")
             row(f"{name}_query_bytes", median(plain_steps, "scores computed on ciphertext", "sent_bytes"), "B")
             row(f"{name}_received_bytes", median(plain_steps, "scores computed on ciphertext", "received_bytes"), "B")
-        print(json.dumps({"bench": "private", "hardware": hardware(), "rows": rows}))
     finally:
         stack.down()
+    stack = Stack(ALCOVE_FHE_PROXY__DATABASE__CLUSTER_ROWS="256")
+    try:
+        fill(stack, stored)
+        search_clusters(stack, queries, [{ids[i] for i in one} for one in best], row)
+    finally:
+        stack.down()
+    print(json.dumps({"bench": "private", "hardware": hardware(), "rows": rows}))
 
 
 main()
