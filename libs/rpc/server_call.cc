@@ -3,8 +3,9 @@
 #include <optional>
 #include <utility>
 
-#include <absl/strings/str_cat.h>
 #include <absl/time/clock.h>
+
+#include "libs/rpc/status.h"
 
 namespace alcove::rpc {
 
@@ -101,7 +102,7 @@ void ServerCall::SendStatus(const absl::Status& status) {
   if (held_ > 0) stream_->Consume(std::exchange(held_, 0));
   net::HeaderList end;
   if (!head_sent_) end.AddLower("content-type", "application/grpc");
-  net::AppendGrpcTrailers(status, end);
+  net::AppendGrpcTrailers(FitForWire(status), end);
   if (head_sent_) {
     stream_->SendEnd(&end);
   } else {

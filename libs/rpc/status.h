@@ -1,26 +1,20 @@
-// absl::Status to and from gRPC. Codes are numerically equal; structured details travel as google.rpc.Status in the
-// trailer grpc-status-details-bin.
+// absl::Status to and from the wire. Codes are numerically equal; structured details travel as google.rpc.Status in the
+// trailer grpc-status-details-bin (libs/net/status_details.h).
 #pragma once
 
-#include <string>
-
 #include <absl/status/status.h>
-#include <absl/strings/string_view.h>
 #include <grpcpp/support/status.h>
 
 #include "libs/common/status.h"
 
 namespace alcove::rpc {
 
-// Messages are cut at 1 KiB and details at 3 KiB (violations are dropped from the end), so that a status always fits
-// the 8 KiB of metadata a gRPC peer accepts.
-grpc::Status ToGrpc(const absl::Status& status);
-absl::Status FromGrpc(const grpc::Status& status);
+// What of a status is sent: the message cut at 1 KiB, the details at 3 KiB serialised (violations are dropped from the
+// end), all of it valid UTF-8, so that it always fits the 8 KiB of metadata a gRPC peer accepts.
+absl::Status FitForWire(const absl::Status& status);
 
-// A serialised google.rpc.Status with google.rpc.{ErrorInfo, BadRequest, ResourceInfo, RetryInfo}; empty when the
-// status has no details. What grpc-status-details-bin carries.
-std::string SerializeDetails(const absl::Status& status);
-// The inverse; details of other types are left out, malformed bytes give empty details.
-ErrorDetails ParseDetails(absl::string_view serialized);
+// A status from grpc++. Details of other types are left out; malformed ones, and more than 64 KiB of them, count as
+// none.
+absl::Status FromGrpc(const grpc::Status& status);
 
 }  // namespace alcove::rpc
