@@ -208,7 +208,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options, Han
   for (auto& w : raw->workers) {
     w->thread = std::thread([&loop = w->loop] { loop.Run(); });
   }
-  raw->OnEachLoop([raw, &factory](Impl::Worker& w) {
+  raw->OnEachLoop([&factory](Impl::Worker& w) {
     w.handler = factory(w.loop);
     w.state.handler = w.handler.get();
   });

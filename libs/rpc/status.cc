@@ -27,7 +27,7 @@ void MakeValid(ErrorDetails& details) {
 
 absl::Status FitForWire(const absl::Status& status) {
   if (status.ok()) return status;
-  const absl::Status bare(status.code(), ToValidUtf8(TruncateUtf8(status.message(), kMaxMessage)));
+  absl::Status bare(status.code(), ToValidUtf8(TruncateUtf8(status.message(), kMaxMessage)));
   ErrorDetails details = GetErrorDetails(status);
   MakeValid(details);
   while (!details.empty()) {
