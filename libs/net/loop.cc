@@ -27,7 +27,11 @@ Loop::Loop(int index, Options options)
   timers_.SetWakeHook([this] { ArmTimer(); });
 }
 
-Loop::~Loop() = default;
+Loop::~Loop() {
+  // Nothing is begun any more by what dies with the handlers.
+  timers_.SetWakeHook([] {});
+  flush_posted_ = true;
+}
 
 int64_t Loop::NowNs() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())

@@ -90,15 +90,16 @@ class Loop {
   const int index_;
   std::atomic<std::thread::id> thread_{};
   const Options options_;
-  asio::io_context io_;
-  std::unique_ptr<asio::executor_work_guard<asio::io_context::executor_type>> work_;
   TimerWheel timers_;
-  struct WheelTimer;
-  std::unique_ptr<WheelTimer> wheel_timer_;
   std::vector<Flushable*> flush_;
   bool flush_posted_ = false;
   int64_t now_ns_ = 0;
   uint64_t random_state_;
+  // Goes first: handlers that never ran die with it, and with them connections, which let go of timers and flushes.
+  asio::io_context io_;
+  std::unique_ptr<asio::executor_work_guard<asio::io_context::executor_type>> work_;
+  struct WheelTimer;
+  std::unique_ptr<WheelTimer> wheel_timer_;
 };
 
 }  // namespace alcove::net
