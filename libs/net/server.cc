@@ -6,13 +6,15 @@
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
-#include <sched.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "libs/common/status.h"
+#include "libs/common/task_pool.h"
 #include "libs/net/front_protocol.h"
 #include "libs/net/server_state.h"
 
@@ -20,13 +22,6 @@ namespace alcove::net {
 namespace {
 
 using asio::ip::tcp;
-
-int UsableCpus() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
-  return std::max(1, CPU_COUNT(&set));
-}
 
 absl::StatusOr<tcp::acceptor> Listen(asio::io_context& io, const tcp::endpoint& endpoint, bool reuse_port) {
   const std::string name = absl::StrCat(endpoint.address().to_string(), ":", endpoint.port());
@@ -188,20 +183,24 @@ Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options, HandlerFactory factory) {
   auto impl = std::make_unique<Impl>();
+  absl::Cleanup close_socket = [socket = options.listening_socket] {
+    if (socket >= 0) ::close(socket);
+  };
   if (options.threads < 0 || options.threads > 1024) {
     return absl::InvalidArgumentError(absl::StrCat("http.threads: ", options.threads, " is not within 0..1024"));
   }
-  if (options.tls) {
-    ALCOVE_ASSIGN_OR_RETURN(impl->tls, MakeServerTls(options.tls_options));
-  }
   impl->options = std::move(options);
-  const int threads = impl->options.threads > 0 ? impl->options.threads : UsableCpus();
+  const int threads = impl->options.threads > 0 ? impl->options.threads : AvailableCpus();
   for (int i = 0; i < threads; ++i) impl->workers.push_back(std::make_unique<Impl::Worker>(i, impl->options));
 
   if (impl->options.listening_socket >= 0) {
     ALCOVE_RETURN_IF_ERROR(impl->UseListeningSocket());
+    std::move(close_socket).Cancel();
   } else {
     ALCOVE_RETURN_IF_ERROR(impl->ListenOnEachLoop());
+  }
+  if (impl->options.tls) {
+    ALCOVE_ASSIGN_OR_RETURN(impl->tls, MakeServerTls(impl->options.tls_options));
   }
 
   Impl* raw = impl.get();

@@ -45,7 +45,8 @@ struct TlsOptions {
 struct ServerOptions {
   std::string address = "127.0.0.1";  // IPv4 or IPv6 literal
   uint16_t port = 8080;               // 0: any free one, see Server::port()
-  // A listening socket to use instead of address and port, non-blocking; the server closes it. One loop then accepts
+  // A listening socket to use instead of address and port, non-blocking; Start takes it over, and closes it when it
+  // fails. One loop then accepts
   // and deals the connections out in turn: right for few, busy peers, whom SO_REUSEPORT would spread by chance.
   int listening_socket = -1;
   int threads = 0;  // loops; 0: one per CPU this process may use

@@ -16,6 +16,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
+#include "libs/common/net_address.h"
 #include "libs/net/raw_client.h"
 #include "libs/net/views.h"
 
@@ -510,6 +511,47 @@ TEST_F(ServerTest, CountsChunksOfALargeBodyUnderFlowControl) {
   client.Send(absl::StrCat("POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: ", body.size(), "\r\n\r\n"));
   client.Send(body);
   EXPECT_THAT(client.ReadUntil("\r\n\r\n3145728"), HasSubstr("3145728"));
+}
+
+// Answers with the number of its loop.
+class LoopHandler final : public Handler {
+ public:
+  explicit LoopHandler(const Loop& loop) : loop_(loop) {}
+  void OnExchange(std::shared_ptr<Exchange> exchange) override {
+    exchange->Respond(Text(200, absl::StrCat("loop ", loop_.index())));
+  }
+
+ private:
+  const Loop& loop_;
+};
+
+TEST(ServerSocketTest, DealsConnectionsOfASocketOutInTurn) {
+  const auto socket = ListenTcp({"127.0.0.1", 0});
+  ASSERT_TRUE(socket.ok()) << socket.status();
+  ServerOptions options;
+  options.listening_socket = socket->first;
+  options.threads = 3;
+  auto server = Server::Start(options, [](Loop& loop) { return std::make_unique<LoopHandler>(loop); });
+  ASSERT_TRUE(server.ok()) << server.status();
+  EXPECT_EQ((*server)->port(), socket->second);
+  for (int i = 0; i < 7; ++i) {
+    RawClient client((*server)->port());
+    client.Send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    EXPECT_THAT(client.ReadToEnd(), HasSubstr(absl::StrCat("loop ", i % 3)));
+  }
+  EXPECT_TRUE((*server)->Drain(absl::Seconds(10)).ok());
+  EXPECT_FALSE(RawClient((*server)->port()).connected());
+}
+
+TEST(ServerSocketTest, ClosesASocketItCannotServe) {
+  const auto socket = ListenTcp({"127.0.0.1", 0});
+  ASSERT_TRUE(socket.ok()) << socket.status();
+  ServerOptions options;
+  options.listening_socket = socket->first;
+  options.tls = true;
+  options.tls_options.certificate_file = "/nonexistent";
+  EXPECT_FALSE(Server::Start(options, [](Loop& loop) { return std::make_unique<LoopHandler>(loop); }).ok());
+  EXPECT_FALSE(RawClient(socket->second).connected());
 }
 
 }  // namespace
