@@ -19,9 +19,10 @@ absl::Status FromException(const RequestContext& ctx, absl::string_view method, 
       absl::StrCat("internal error; the log of the service has it under request id ", ctx.request_id()));
 }
 
-// Runs code that must not throw but may call libraries that do.
-template <typename Work>
-absl::Status WithoutExceptions(const RequestContext& ctx, absl::string_view method, Work work) {
+}  // namespace
+
+absl::Status WithoutExceptions(const RequestContext& ctx, absl::string_view method,
+                               absl::FunctionRef<absl::Status()> work) {
   try {
     return work();
   } catch (const std::exception& e) {
@@ -30,8 +31,6 @@ absl::Status WithoutExceptions(const RequestContext& ctx, absl::string_view meth
     return FromException(ctx, method, "not a std::exception");
   }
 }
-
-}  // namespace
 
 MethodRecorder::MethodRecorder(Registry& registry, absl::string_view service, absl::string_view method)
     : name_(absl::StrCat(service, "/", method)),

@@ -18,6 +18,7 @@
 #include <string>
 
 #include <absl/functional/any_invocable.h>
+#include <absl/functional/function_ref.h>
 #include <absl/status/status.h>
 #include <absl/strings/string_view.h>
 
@@ -56,6 +57,11 @@ class MethodRecorder {
   Histogram& duration_;
   Gauge& in_flight_;
 };
+
+// work(), and for what it throws (libraries may) a status that names the request id under which the log has it.
+// `method` is what the log calls it.
+absl::Status WithoutExceptions(const RequestContext& ctx, absl::string_view method,
+                               absl::FunctionRef<absl::Status()> work);
 
 // Tells the server that a call has ended; call it exactly once, from any thread. The request and the response must not
 // be touched afterwards. Destroying it uncalled ends the call with INTERNAL.

@@ -36,7 +36,6 @@ class UnaryCall : public CallReactor {
   // Ends the call: with the response when OK, else with the error. Once, from any thread; neither the call nor its
   // messages may be touched afterwards.
   void Finish(absl::Status status);
-  // Who wants to be told of the end, before the call goes.
   void OnCancelled(absl::Status why) final { source_.Cancel(std::move(why)); }
 
  protected:

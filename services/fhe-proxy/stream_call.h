@@ -1,7 +1,6 @@
 // A server-streaming call whose work runs on a pool thread and writes as fast as the client reads.
 #pragma once
 
-#include <exception>
 #include <functional>
 #include <memory>
 #include <utility>
@@ -11,7 +10,6 @@
 #include <absl/status/status.h>
 #include <absl/synchronization/mutex.h>
 
-#include "libs/common/log.h"
 #include "libs/rpc/method.h"
 
 namespace alcove::fhe_proxy {
@@ -58,12 +56,9 @@ class StreamCall final : public rpc::WriteReactor<Response> {
   void Run(Work work) {
     absl::Status status = ctx_.Check();
     if (status.ok()) {
-      try {
-        status = work(ctx_, [this](Response response) { return Send(std::move(response)); });
-      } catch (const std::exception& e) {
-        LogError(ctx_, "exception in a call", {{"method", recorder_.name()}, {"what", e.what()}});
-        status = absl::InternalError("internal error; the service's log has it under the request id");
-      }
+      status = rpc::WithoutExceptions(ctx_, recorder_.name(), [&] {
+        return work(ctx_, [this](Response response) { return Send(std::move(response)); });
+      });
     }
     work = nullptr;
     {
