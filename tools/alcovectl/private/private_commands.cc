@@ -259,6 +259,11 @@ absl::Status RunSearch(const Invocation& invocation) {
   if (status.ok() && !invocation.GetSwitch("no-documents")) status = session.FetchDocuments(*hits);
   EndProgress();
   if (!status.ok()) return status;
+  if (options.clusters && session.scored_everything() && invocation.Get("output") != "json") {
+    std::fprintf(stderr,
+                 "note: the server keeps %d clusters of this collection, too few to hide among; all of it was scored\n",
+                 session.parameters().clusters_size());
+  }
   return PrintHits(invocation, *hits, session, true);
 }
 

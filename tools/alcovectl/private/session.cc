@@ -146,6 +146,7 @@ absl::StatusOr<std::vector<PrivateHit>> PrivateSession::SearchOnce(const std::ve
                                          [&](absl::string_view centroid) { return identity_.Rank(centroid); }));
     request.mutable_blocks()->Add(blocks.begin(), blocks.end());
   }
+  scored_everything_ = request.blocks().empty();
   const size_t expected =
       request.blocks().empty() ? parameters_.layout().blocks() : static_cast<size_t>(request.blocks_size());
   steps_.push_back({"query encrypted", watch.Lap(), 0, 0});
