@@ -115,12 +115,12 @@ void Connection::OnRead(const boost::system::error_code& error, size_t n) {
   if (!lingering_) {
     const std::string_view bytes(read_buffer_.get(), n);
     if (tls_ == nullptr) {
-      protocol_->OnBytes(bytes);
+      Deliver(bytes);
     } else {
       plain_in_.clear();
       const absl::Status status = tls_->Receive(bytes, plain_in_);
       WantFlush();  // handshake bytes, or the alert that explains the failure
-      if (!plain_in_.empty() && status.ok()) protocol_->OnBytes(plain_in_);
+      if (!plain_in_.empty() && status.ok()) Deliver(plain_in_);
       if (!status.ok()) {
         Flush();
         Close(status);
@@ -136,16 +136,36 @@ void Connection::OnRead(const boost::system::error_code& error, size_t n) {
   Read();
 }
 
+void Connection::Deliver(std::string_view bytes) {
+  in_protocol_ = true;
+  protocol_->OnBytes(bytes);
+  in_protocol_ = false;
+}
+
+void Connection::Produce(std::string& out) {
+  in_protocol_ = true;
+  protocol_->Produce(out, options_.write_chunk);
+  in_protocol_ = false;
+}
+
+void Connection::FlushNow() {
+  if (in_protocol_) {
+    WantFlush();
+  } else {
+    Flush();
+  }
+}
+
 bool Connection::FillOutput() {
   out_.clear();
   out_offset_ = 0;
   if (lingering_) return false;
   if (tls_ == nullptr) {
-    protocol_->Produce(out_, options_.write_chunk);
+    Produce(out_);
   } else {
     if (tls_->handshake_done()) {
       plain_out_.clear();
-      protocol_->Produce(plain_out_, options_.write_chunk);
+      Produce(plain_out_);
       const absl::Status status = tls_->Send(plain_out_);
       if (!status.ok()) {
         Close(status);

@@ -66,6 +66,9 @@ class Connection final : public std::enable_shared_from_this<Connection>, public
 
   // Something is to be sent: flushes at the end of the turn.
   void WantFlush() { loop_.RequestFlush(this); }
+  // Flushes at once, for a caller who has much to do in what is left of the turn. At the end of the turn all the same
+  // when it is called by the protocol while that receives or produces.
+  void FlushNow();
   // One timer for the protocol; InfiniteDuration disarms it.
   void SetTimeout(absl::Duration from_now);
   void SetReading(bool reading);
@@ -83,6 +86,8 @@ class Connection final : public std::enable_shared_from_this<Connection>, public
 
  private:
   void Flush() override;
+  void Deliver(std::string_view bytes);
+  void Produce(std::string& out);
   bool FillOutput();
   void Read();
   void OnRead(const boost::system::error_code& error, size_t n);
@@ -109,6 +114,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, public
   bool read_pending_ = false;
   bool write_blocked_ = false;
   bool lingering_ = false;
+  bool in_protocol_ = false;  // which is receiving or producing
   MemberTimer<Connection, &Connection::OnProtocolTimer> protocol_timer_{this};
   MemberTimer<Connection, &Connection::OnWriteTimer> write_timer_{this};
   std::function<void(Connection*)> on_gone_;

@@ -1,11 +1,12 @@
 #include "libs/net/server.h"
 
 #include <algorithm>
-#include <latch>
+#include <mutex>
 #include <utility>
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -46,19 +47,20 @@ absl::StatusOr<tcp::acceptor> Listen(asio::io_context& io, const tcp::endpoint& 
 
 struct Server::Impl {
   struct Worker {
-    Worker(int index, const ServerOptions& options)
-        : loop(index, options.loop), state(loop, options), acceptor(loop.io()) {}
-    Loop loop;
+    Worker(Loop& loop, const ServerOptions& options) : loop(loop), state(loop, options), acceptor(loop.io()) {}
+    Loop& loop;
     ServerState state;
     std::unique_ptr<Handler> handler;
     tcp::acceptor acceptor;
+    std::unique_ptr<asio::steady_timer> accept_again;  // while there are no descriptors
     absl::flat_hash_map<Connection*, std::shared_ptr<Connection>> connections;
-    std::thread thread;
   };
 
   ServerOptions options;
   std::shared_ptr<asio::ssl::context> tls;
-  std::vector<std::unique_ptr<Worker>> workers;
+  std::unique_ptr<LoopThreads> own_loops;
+  LoopThreads* loops = nullptr;
+  std::vector<std::unique_ptr<Worker>> workers;  // one for each loop
   uint16_t port = 0;
   size_t next_worker = 0;  // of the loop that accepts, where one does for all
 
@@ -69,17 +71,11 @@ struct Server::Impl {
   Worker& Next(Worker& accepting);
   void Adopt(Worker& w, tcp::socket socket);
   void CloseAcceptor(Worker& w);
+  void WaitUntilGone(const std::vector<std::weak_ptr<Connection>>& connections) const;
   // Runs `f(worker)` on every loop and waits until all have run.
   template <typename F>
-  void OnEachLoop(F f) {
-    std::latch done(static_cast<ptrdiff_t>(workers.size()));
-    for (auto& w : workers) {
-      w->loop.Post([&f, &done, worker = w.get()] {
-        f(*worker);
-        done.count_down();
-      });
-    }
-    done.wait();
+  void OnEachLoop(F f) const {
+    loops->OnEach([&](size_t index) { f(*workers[index]); });
   }
 };
 
@@ -133,8 +129,8 @@ void Server::Impl::Accept(Worker& w) {
     if (error == asio::error::operation_aborted || !w.acceptor.is_open()) return;
     // Out of descriptors: the listening queue waits until some connection has gone.
     if (error == asio::error::no_descriptors) {
-      auto timer = std::make_shared<asio::steady_timer>(w.loop.io(), std::chrono::milliseconds(50));
-      timer->async_wait([this, &w, timer](const boost::system::error_code& e) {
+      w.accept_again = std::make_unique<asio::steady_timer>(w.loop.io(), std::chrono::milliseconds(50));
+      w.accept_again->async_wait([this, &w](const boost::system::error_code& e) {
         if (!e && w.acceptor.is_open()) Accept(w);
       });
       return;
@@ -190,8 +186,15 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options, Han
     return absl::InvalidArgumentError(absl::StrCat("http.threads: ", options.threads, " is not within 0..1024"));
   }
   impl->options = std::move(options);
-  const int threads = impl->options.threads > 0 ? impl->options.threads : AvailableCpus();
-  for (int i = 0; i < threads; ++i) impl->workers.push_back(std::make_unique<Impl::Worker>(i, impl->options));
+  impl->loops = impl->options.loops;
+  if (impl->loops == nullptr) {
+    const int threads = impl->options.threads > 0 ? impl->options.threads : AvailableCpus();
+    impl->own_loops = std::make_unique<LoopThreads>(threads, impl->options.loop);
+    impl->loops = impl->own_loops.get();
+  }
+  for (size_t i = 0; i < impl->loops->size(); ++i) {
+    impl->workers.push_back(std::make_unique<Impl::Worker>((*impl->loops)[i], impl->options));
+  }
 
   if (impl->options.listening_socket >= 0) {
     ALCOVE_RETURN_IF_ERROR(impl->UseListeningSocket());
@@ -204,9 +207,6 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options, Han
   }
 
   Impl* raw = impl.get();
-  for (auto& w : raw->workers) {
-    w->thread = std::thread([&loop = w->loop] { loop.Run(); });
-  }
   raw->OnEachLoop([&factory](Impl::Worker& w) {
     w.handler = factory(w.loop);
     w.state.handler = w.handler.get();
@@ -218,28 +218,48 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options, Han
 }
 
 Server::~Server() {
-  impl_->OnEachLoop([](Impl::Worker& w) {
-    boost::system::error_code error;
-    w.acceptor.close(error);
-    w.state.draining = true;
-    for (auto& [raw, connection] : w.connections) connection->Close(absl::CancelledError("the server is stopping"));
-  });
   // Closing tells the protocols in a later handler, and those wake coroutines in yet later ones: a few rounds let
   // them unwind while their handler still exists.
   constexpr int kRounds = 4;
+  std::mutex mutex;
+  std::vector<std::weak_ptr<Connection>> closing;
+  impl_->OnEachLoop([&](Impl::Worker& w) {
+    boost::system::error_code error;
+    w.acceptor.close(error);
+    w.accept_again = nullptr;
+    w.state.draining = true;
+    const std::lock_guard lock(mutex);
+    for (auto& [raw, connection] : w.connections) {
+      connection->Close(absl::CancelledError("the server is stopping"));
+      closing.push_back(connection);
+    }
+  });
   for (int i = 0; i < kRounds; ++i) impl_->OnEachLoop([](Impl::Worker&) {});
   impl_->OnEachLoop([](Impl::Worker& w) {
     w.state.handler = nullptr;
     w.handler.reset();
   });
   for (int i = 0; i < kRounds; ++i) impl_->OnEachLoop([](Impl::Worker&) {});
-  for (auto& w : impl_->workers) w->loop.Stop();
-  for (auto& w : impl_->workers) w->thread.join();
+  if (impl_->own_loops != nullptr) {
+    impl_->own_loops->Stop();
+  } else {
+    impl_->WaitUntilGone(closing);
+  }
+}
+
+// Loops that go on may still run handlers of connections that are closed, and those refer to their worker.
+void Server::Impl::WaitUntilGone(const std::vector<std::weak_ptr<Connection>>& connections) const {
+  const auto gone = [](const std::weak_ptr<Connection>& connection) { return connection.expired(); };
+  while (!std::all_of(connections.begin(), connections.end(), gone)) {
+    OnEachLoop([](Worker&) {});
+    absl::SleepFor(absl::Milliseconds(1));
+  }
+  OnEachLoop([](Worker&) {});  // the destructor of the last one has ended
 }
 
 uint16_t Server::port() const { return impl_->port; }
-size_t Server::loop_count() const { return impl_->workers.size(); }
-Loop& Server::loop(size_t index) { return impl_->workers[index]->loop; }
+size_t Server::loop_count() const { return impl_->loops->size(); }
+Loop& Server::loop(size_t index) { return (*impl_->loops)[index]; }
 
 absl::Status Server::Drain(absl::Duration timeout) {
   const absl::Time deadline = absl::Now() + timeout;

@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "libs/net/exchange.h"
 #include "libs/net/loop.h"
+#include "libs/net/loop_threads.h"
 
 namespace alcove::net {
 
@@ -46,10 +47,12 @@ struct ServerOptions {
   std::string address = "127.0.0.1";  // IPv4 or IPv6 literal
   uint16_t port = 8080;               // 0: any free one, see Server::port()
   // A listening socket to use instead of address and port, non-blocking; Start takes it over, and closes it when it
-  // fails. One loop then accepts
-  // and deals the connections out in turn: right for few, busy peers, whom SO_REUSEPORT would spread by chance.
+  // fails. One loop then accepts and deals the connections out in turn: right for few, busy peers, whom SO_REUSEPORT
+  // would spread by chance.
   int listening_socket = -1;
-  int threads = 0;  // loops; 0: one per CPU this process may use
+  // Loops to serve on; they outlive the server. Null: the server's own, as many as `threads` and as `loop` says.
+  LoopThreads* loops = nullptr;
+  int threads = 0;  // 0: one per CPU this process may use
   bool tls = false;
   TlsOptions tls_options;
   NetLimits limits;

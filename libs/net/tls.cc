@@ -3,13 +3,16 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 
 #include "absl/strings/str_cat.h"
+#include "libs/common/status.h"
 
 namespace alcove::net {
 namespace {
 
 constexpr unsigned char kAlpn[] = "\x02h2\x08http/1.1";
+constexpr unsigned kH2Length = 3;  // of what a client offers: the first of them
 
 int ChooseAlpn(SSL*, const unsigned char** out, unsigned char* out_length, const unsigned char* in, unsigned in_length,
                void*) {
@@ -20,50 +23,93 @@ int ChooseAlpn(SSL*, const unsigned char** out, unsigned char* out_length, const
   return SSL_TLSEXT_ERR_OK;
 }
 
+// A context without what is too old.
+std::shared_ptr<asio::ssl::context> MakeContext(asio::ssl::context::method method) {
+  auto context = std::make_shared<asio::ssl::context>(method);
+  boost::system::error_code ignored;
+  context->set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_sslv2 |
+                           asio::ssl::context::no_sslv3 | asio::ssl::context::no_tlsv1 | asio::ssl::context::no_tlsv1_1,
+                       ignored);
+  SSL_CTX_set_mode(context->native_handle(), SSL_MODE_RELEASE_BUFFERS);
+  return context;
+}
+
+absl::Status CannotUse(absl::string_view what, const std::string& file, const boost::system::error_code& error) {
+  return absl::InvalidArgumentError(absl::StrCat("cannot use the ", what, " file ", file, ": ", error.message()));
+}
+
+absl::Status UseIdentity(asio::ssl::context& context, const std::string& certificate, const std::string& private_key) {
+  boost::system::error_code error;
+  context.use_certificate_chain_file(certificate, error);
+  if (error) return CannotUse("certificate", certificate, error);
+  context.use_private_key_file(private_key, asio::ssl::context::pem, error);
+  if (error) return CannotUse("private key", private_key, error);
+  if (SSL_CTX_check_private_key(context.native_handle()) == 1) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("the private key ", private_key, " does not belong to the certificate ", certificate));
+}
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<asio::ssl::context>> MakeServerTls(const TlsOptions& options) {
-  auto context = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_server);
-  boost::system::error_code error;
-  context->set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_sslv2 |
-                           asio::ssl::context::no_sslv3 | asio::ssl::context::no_tlsv1 | asio::ssl::context::no_tlsv1_1,
-                       error);
-  context->use_certificate_chain_file(options.certificate_file, error);
-  if (error) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("cannot use the certificate file ", options.certificate_file, ": ", error.message()));
-  }
-  context->use_private_key_file(options.private_key_file, asio::ssl::context::pem, error);
-  if (error) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("cannot use the private key file ", options.private_key_file, ": ", error.message()));
-  }
+  auto context = MakeContext(asio::ssl::context::tls_server);
+  ALCOVE_RETURN_IF_ERROR(UseIdentity(*context, options.certificate_file, options.private_key_file));
   SSL_CTX* ssl = context->native_handle();
-  if (SSL_CTX_check_private_key(ssl) != 1) {
-    return absl::InvalidArgumentError(absl::StrCat("the private key ", options.private_key_file,
-                                                   " does not belong to the certificate ", options.certificate_file));
-  }
   if (!options.client_ca_file.empty()) {
+    boost::system::error_code error;
     context->load_verify_file(options.client_ca_file, error);
-    if (error) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("cannot use the client CA file ", options.client_ca_file, ": ", error.message()));
-    }
+    if (error) return CannotUse("client CA", options.client_ca_file, error);
     SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
     static constexpr unsigned char kSessionContext[] = "alcove";
     SSL_CTX_set_session_id_context(ssl, kSessionContext, sizeof(kSessionContext) - 1);
   }
   SSL_CTX_set_alpn_select_cb(ssl, ChooseAlpn, nullptr);
-  SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
+  return context;
+}
+
+absl::StatusOr<std::shared_ptr<asio::ssl::context>> MakeClientTls(const ClientTlsOptions& options) {
+  auto context = MakeContext(asio::ssl::context::tls_client);
+  if (!options.certificate_file.empty()) {
+    ALCOVE_RETURN_IF_ERROR(UseIdentity(*context, options.certificate_file, options.private_key_file));
+  }
+  boost::system::error_code error;
+  if (options.ca_file.empty()) {
+    context->set_default_verify_paths(error);
+    if (error) return absl::InternalError(absl::StrCat("no certificate authorities: ", error.message()));
+  } else {
+    context->load_verify_file(options.ca_file, error);
+    if (error) return CannotUse("CA", options.ca_file, error);
+  }
+  SSL_CTX* ssl = context->native_handle();
+  SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER, nullptr);
+  if (SSL_CTX_set_alpn_protos(ssl, kAlpn, kH2Length) != 0) return absl::InternalError("TLS: cannot ask for HTTP/2");
   return context;
 }
 
 TlsFilter::TlsFilter(std::shared_ptr<asio::ssl::context> context) : context_(std::move(context)) {
+  Open();
+  SSL_set_accept_state(ssl_);
+}
+
+TlsFilter::TlsFilter(std::shared_ptr<asio::ssl::context> context, const std::string& server_name)
+    : context_(std::move(context)) {
+  Open();
+  SSL_set_connect_state(ssl_);
+  // An address is looked for among the certificate's addresses, and is not sent as a name (RFC 6066, 3).
+  X509_VERIFY_PARAM* verify = SSL_get0_param(ssl_);
+  if (X509_VERIFY_PARAM_set1_ip_asc(verify, server_name.c_str()) != 1) {
+    X509_VERIFY_PARAM_set1_host(verify, server_name.data(), server_name.size());
+    SSL_set_tlsext_host_name(ssl_, server_name.c_str());
+  }
+  ERR_clear_error();
+  (void)SSL_do_handshake(ssl_);
+}
+
+void TlsFilter::Open() {
   ssl_ = SSL_new(context_->native_handle());
   in_ = BIO_new(BIO_s_mem());
   out_ = BIO_new(BIO_s_mem());
   SSL_set_bio(ssl_, in_, out_);
-  SSL_set_accept_state(ssl_);
 }
 
 TlsFilter::~TlsFilter() { SSL_free(ssl_); }

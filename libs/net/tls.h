@@ -17,11 +17,24 @@ namespace alcove::net {
 // certificates when a CA is given. INVALID_ARGUMENT names the file that cannot be used.
 absl::StatusOr<std::shared_ptr<asio::ssl::context>> MakeServerTls(const TlsOptions& options);
 
+// A client's: TLS 1.2 and newer, ALPN h2, and a server certificate that the authorities in `ca_file` (empty: those of
+// the system) have signed for the server's name. INVALID_ARGUMENT names the file that cannot be used.
+struct ClientTlsOptions {
+  std::string ca_file;
+  std::string certificate_file;  // of this client, for servers that ask for one; with its key, or both empty
+  std::string private_key_file;
+};
+absl::StatusOr<std::shared_ptr<asio::ssl::context>> MakeClientTls(const ClientTlsOptions& options);
+
 // TLS as a filter between two byte strings, so that one connection class serves cleartext and TLS alike.
 // Thread safety: none.
 class TlsFilter {
  public:
+  // A server's side.
   explicit TlsFilter(std::shared_ptr<asio::ssl::context> context);
+  // A client's side; the server must show a certificate for `server_name`, a host name or an IP address. The first
+  // bytes to send wait in TakeOutput.
+  TlsFilter(std::shared_ptr<asio::ssl::context> context, const std::string& server_name);
   ~TlsFilter();
   TlsFilter(const TlsFilter&) = delete;
   TlsFilter& operator=(const TlsFilter&) = delete;
@@ -43,6 +56,7 @@ class TlsFilter {
   std::shared_ptr<const TlsInfo> Info() const;
 
  private:
+  void Open();
   absl::Status Failure(std::string_view what) const;
 
   std::shared_ptr<asio::ssl::context> context_;

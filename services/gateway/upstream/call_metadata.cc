@@ -1,10 +1,5 @@
 #include "services/gateway/upstream/call_metadata.h"
 
-#include <nghttp2/nghttp2.h>
-
-#include "absl/strings/str_cat.h"
-#include "libs/net/views.h"
-
 namespace alcove::gateway {
 namespace {
 
@@ -16,16 +11,6 @@ void AppendHex(uint64_t value, std::string& out) {
 }
 
 }  // namespace
-
-void StartGrpcHead(std::string_view path, std::string_view authority, std::string_view content_type,
-                   net::HeaderList& head) {
-  head.AddLower(":method", "POST");
-  head.AddLower(":scheme", "http");
-  head.AddLower(":path", path);
-  head.AddLower(":authority", authority);
-  head.AddLower("te", "trailers");
-  head.AddLower("content-type", content_type);
-}
 
 bool ForwardableRequestField(std::string_view name) {
   // By first letter, because most fields of most requests are settled by it.
@@ -79,30 +64,6 @@ void AppendNewTraceparent(net::Loop& loop, std::string& out) {
   out.push_back('-');
   AppendHex(loop.Random() | 1, out);
   out.append("-01");
-}
-
-absl::Status StatusFromClose(const UpstreamHandler::Close& close, std::string_view service, std::string_view endpoint) {
-  const std::string who = absl::StrCat(net::AbslView(service), " at ", net::AbslView(endpoint));
-  if (close.connection_lost) {
-    return absl::UnavailableError(
-        absl::StrCat(who, close.unprocessed ? " could not be reached: " : " went away: ", net::AbslView(close.reason)));
-  }
-  const absl::string_view code = nghttp2_http2_strerror(close.error_code);
-  // The mapping of the gRPC over HTTP/2 specification, "Errors".
-  switch (close.error_code) {
-    case NGHTTP2_NO_ERROR:
-    case NGHTTP2_PROTOCOL_ERROR:
-    case NGHTTP2_INTERNAL_ERROR:
-    case NGHTTP2_FLOW_CONTROL_ERROR:
-    case NGHTTP2_FRAME_SIZE_ERROR:
-    case NGHTTP2_COMPRESSION_ERROR: return absl::InternalError(absl::StrCat(who, " reset the stream: ", code));
-    case NGHTTP2_REFUSED_STREAM: return absl::UnavailableError(absl::StrCat(who, " refused the stream"));
-    case NGHTTP2_CANCEL: return absl::CancelledError(absl::StrCat(who, " cancelled the call"));
-    case NGHTTP2_ENHANCE_YOUR_CALM:
-      return absl::ResourceExhaustedError(absl::StrCat(who, " asks for fewer requests: ", code));
-    case NGHTTP2_INADEQUATE_SECURITY: return absl::PermissionDeniedError(absl::StrCat(who, ": ", code));
-    default: return absl::UnknownError(absl::StrCat(who, " reset the stream: ", code));
-  }
 }
 
 }  // namespace alcove::gateway

@@ -4,16 +4,9 @@
 #include <string>
 #include <string_view>
 
-#include "absl/status/status.h"
-#include "libs/net/header_list.h"
 #include "libs/net/loop.h"
-#include "services/gateway/upstream/upstream_stream.h"
 
 namespace alcove::gateway {
-
-// Begins a gRPC request head: pseudo headers, content type, te.
-void StartGrpcHead(std::string_view path, std::string_view authority, std::string_view content_type,
-                   net::HeaderList& head);
 
 // Whether a client's request field may be passed on to a backend: not hop-by-hop, not a credential, not one that only
 // the gateway may set.
@@ -28,8 +21,5 @@ bool LooksLikeTraceparent(std::string_view value);
 // traceparent.
 void AppendRandomId(net::Loop& loop, std::string& out);
 void AppendNewTraceparent(net::Loop& loop, std::string& out);
-
-// What a caller must be told when a stream ended without gRPC status.
-absl::Status StatusFromClose(const UpstreamHandler::Close& close, std::string_view service, std::string_view endpoint);
 
 }  // namespace alcove::gateway

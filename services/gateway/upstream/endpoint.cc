@@ -50,7 +50,7 @@ void Endpoint::Stop() {
   }
   for (const std::weak_ptr<net::Connection>& weak : std::exchange(draining_, {})) {
     if (const std::shared_ptr<net::Connection> connection = weak.lock()) {
-      auto& client = static_cast<Http2Client&>(connection->protocol());
+      auto& client = static_cast<net::Http2Client&>(connection->protocol());
       client.DetachOwner();
       client.Abandon(why);
       connection->Close(why);
@@ -74,7 +74,11 @@ void Endpoint::Retire() {
 
 void Endpoint::EnsureClient() {
   if (client_ != nullptr) return;
-  auto client = std::make_unique<Http2Client>(loop_, this, pool_.options());
+  auto client =
+      std::make_unique<net::Http2Client>(loop_, this,
+                                         net::Http2ClientOptions{.stream_window = pool_.options().stream_window,
+                                                                 .connection_window = pool_.options().connection_window,
+                                                                 .keepalive = pool_.options().keepalive});
   client_ = client.get();
   net::Connection::Options options;
   options.read_buffer = kUpstreamReadBuffer;
@@ -114,12 +118,12 @@ void Endpoint::ConnectTo(const tcp::endpoint& endpoint) {
   connection_->Connect(endpoint, pool_.options().connect_timeout);
 }
 
-UpstreamStream* Endpoint::NewStream(UpstreamHandler* handler) {
+net::ClientStream* Endpoint::NewStream(net::ClientStreamHandler* handler) {
   EnsureClient();
   return client_->NewStream(handler);
 }
 
-void Endpoint::OnClientConnected(Http2Client* client) {
+void Endpoint::OnClientConnected(net::Http2Client* client) {
   if (client != client_) return;
   const bool was_down = std::exchange(connect_failures_, 0) > 0;
   reached_by_sibling_ = false;
@@ -129,7 +133,7 @@ void Endpoint::OnClientConnected(Http2Client* client) {
   if (probe_ != nullptr) loop_.timers().Arm(check_timer_, 0);
 }
 
-void Endpoint::OnClientDraining(Http2Client* client) {
+void Endpoint::OnClientDraining(net::Http2Client* client) {
   if (client != client_) return;
   std::erase_if(draining_, [](const std::weak_ptr<net::Connection>& weak) { return weak.expired(); });
   draining_.push_back(connection_);
@@ -137,7 +141,7 @@ void Endpoint::OnClientDraining(Http2Client* client) {
   connection_.reset();
 }
 
-void Endpoint::OnClientGone(Http2Client* client, const absl::Status& why) {
+void Endpoint::OnClientGone(net::Http2Client* client, const absl::Status& why) {
   if (client != client_) return;
   client_ = nullptr;
   connection_.reset();

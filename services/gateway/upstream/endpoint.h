@@ -8,12 +8,12 @@
 
 #include <boost/asio/ip/tcp.hpp>
 
+#include "libs/net/http2_client.h"
 #include "libs/net/loop.h"
 #include "services/gateway/policy/balancer.h"
 #include "services/gateway/policy/circuit_breaker.h"
 #include "services/gateway/policy/concurrency_limit.h"
 #include "services/gateway/policy/endpoint_health.h"
-#include "services/gateway/upstream/http2_client.h"
 #include "services/gateway/upstream/upstream_pool.h"
 
 namespace alcove::gateway {
@@ -29,7 +29,7 @@ enum class CallResult : uint8_t {
 
 // One address of an upstream: its connection (made when needed, remade with backoff), and what is known of it.
 // Thread safety: the loop's own thread.
-class Endpoint final : public Http2Client::Owner {
+class Endpoint final : public net::Http2Client::Owner {
  public:
   Endpoint(UpstreamPool& pool, std::string address);
   ~Endpoint() override;
@@ -39,7 +39,7 @@ class Endpoint final : public Http2Client::Owner {
 
   // A stream on the current connection, or on one that is being made. Only after UpstreamPool::Pick chose this
   // endpoint.
-  UpstreamStream* NewStream(UpstreamHandler* handler);
+  net::ClientStream* NewStream(net::ClientStreamHandler* handler);
   // Each Pick is followed by exactly one of these.
   void OnCallDone(CallResult result, int64_t latency_ns);
 
@@ -62,9 +62,9 @@ class Endpoint final : public Http2Client::Owner {
 
  private:
   friend class HealthProbe;
-  void OnClientConnected(Http2Client* client) override;
-  void OnClientDraining(Http2Client* client) override;
-  void OnClientGone(Http2Client* client, const absl::Status& why) override;
+  void OnClientConnected(net::Http2Client* client) override;
+  void OnClientDraining(net::Http2Client* client) override;
+  void OnClientGone(net::Http2Client* client, const absl::Status& why) override;
 
   void EnsureClient();
   void Resolve();
@@ -79,7 +79,7 @@ class Endpoint final : public Http2Client::Owner {
   // Outlived by nothing: handlers in flight test it before they touch this object.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::shared_ptr<net::Connection> connection_;
-  Http2Client* client_ = nullptr;  // the protocol of connection_
+  net::Http2Client* client_ = nullptr;  // the protocol of connection_
   std::vector<std::weak_ptr<net::Connection>> draining_;
   asio::ip::tcp::resolver resolver_;
 

@@ -8,10 +8,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "libs/common/trace.h"
+#include "libs/net/grpc_call.h"
 #include "libs/net/grpc_wire.h"
 #include "libs/net/views.h"
 #include "libs/net/waiter.h"
-#include "services/gateway/upstream/call_metadata.h"
 #include "services/gateway/upstream/endpoint.h"
 
 namespace alcove::gateway {
@@ -21,7 +21,7 @@ namespace {
 constexpr size_t kMaxQueuedBytes = 256 * 1024;
 
 // One attempt at a call. Lives on the loop; the coroutine that uses it owns it.
-class Call final : public GrpcCall, public UpstreamHandler {
+class Call final : public GrpcCall, public net::ClientStreamHandler {
  public:
   Call(UpstreamPool& pool, RequestContext context, std::string method, const CallOptions& options)
       : pool_(pool),
@@ -51,7 +51,7 @@ class Call final : public GrpcCall, public UpstreamHandler {
     began_ns_ = loop_.now_ns();
     stream_ = endpoint_->NewStream(this);
     net::HeaderList& head = stream_->head();
-    StartGrpcHead(method_, pool_.options().name, "application/grpc", head);
+    net::StartGrpcHead(method_, pool_.options().name, "application/grpc", head);
     for (const net::HeaderList::Field field : options_.metadata)
       head.AddLower(field.name, field.value, field.sensitive);
     if (!context_.tenant().empty()) head.AddLower("x-alcove-tenant", context_.tenant());
@@ -122,7 +122,7 @@ class Call final : public GrpcCall, public UpstreamHandler {
   const Endpoint* last_endpoint() const { return last_endpoint_; }
 
  private:
-  void OnUpstreamHeaders(int http_status, net::HeaderList& headers, bool end) override {
+  void OnResponseHeaders(int http_status, net::HeaderList& headers, bool end) override {
     if (end || http_status != 200) {
       trailers_ = headers;
       SetStatus(net::StatusFromGrpcTrailers(headers, http_status));
@@ -132,7 +132,7 @@ class Call final : public GrpcCall, public UpstreamHandler {
     outcome_.response_started = true;
     headers_ = headers;
   }
-  void OnUpstreamData(std::string_view bytes) override {
+  void OnResponseData(std::string_view bytes) override {
     reader_.Append(bytes);
     for (;;) {
       absl::StatusOr<std::optional<std::string>> message = reader_.Next();
@@ -152,16 +152,16 @@ class Call final : public GrpcCall, public UpstreamHandler {
       held_ += bytes.size();
     }
   }
-  void OnUpstreamTrailers(net::HeaderList& trailers) override {
+  void OnResponseTrailers(net::HeaderList& trailers) override {
     trailers_ = trailers;
     SetStatus(net::StatusFromGrpcTrailers(trailers, 200));
   }
-  void OnUpstreamDrained() override { writable_.Notify(); }
-  void OnUpstreamClose(const Close& close) override {
+  void OnRequestDrained() override { writable_.Notify(); }
+  void OnResponseClose(const Close& close) override {
     stream_ = nullptr;
     if (!has_status_) {
       outcome_.unprocessed = close.unprocessed;
-      SetStatus(StatusFromClose(close, pool_.options().name, endpoint_->address()));
+      SetStatus(net::StatusFromClose(close, pool_.options().name, endpoint_->address()));
       Finish(status_, close.unprocessed && !close.connection_lost ? CallResult::kAbandoned : CallResult::kFailure);
       return;
     }
@@ -204,7 +204,7 @@ class Call final : public GrpcCall, public UpstreamHandler {
   const CallOptions options_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   CancellationRegistration cancel_registration_;
-  UpstreamStream* stream_ = nullptr;
+  net::ClientStream* stream_ = nullptr;
   Endpoint* endpoint_ = nullptr;
   const Endpoint* last_endpoint_ = nullptr;
   int64_t began_ns_ = 0;

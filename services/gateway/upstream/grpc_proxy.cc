@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "libs/common/status.h"
+#include "libs/net/grpc_call.h"
 #include "libs/net/grpc_wire.h"
 #include "libs/net/views.h"
 #include "services/gateway/upstream/call_metadata.h"
@@ -61,7 +62,7 @@ struct GrpcProxy::Impl {
 };
 
 // One call on its way through: the client's stream on one side, an attempt at a backend on the other.
-class GrpcProxy::Impl::Stream final : public net::StreamHandler, public UpstreamHandler {
+class GrpcProxy::Impl::Stream final : public net::StreamHandler, public net::ClientStreamHandler {
  public:
   explicit Stream(Impl& impl) : impl_(impl) {}
 
@@ -72,11 +73,11 @@ class GrpcProxy::Impl::Stream final : public net::StreamHandler, public Upstream
   void OnDrained() override;
   void OnClose(uint32_t error_code) override;
 
-  void OnUpstreamHeaders(int http_status, net::HeaderList& headers, bool end) override;
-  void OnUpstreamData(std::string_view bytes) override;
-  void OnUpstreamTrailers(net::HeaderList& trailers) override;
-  void OnUpstreamDrained() override;
-  void OnUpstreamClose(const Close& close) override;
+  void OnResponseHeaders(int http_status, net::HeaderList& headers, bool end) override;
+  void OnResponseData(std::string_view bytes) override;
+  void OnResponseTrailers(net::HeaderList& trailers) override;
+  void OnRequestDrained() override;
+  void OnResponseClose(const Close& close) override;
 
  private:
   absl::Status Admit();
@@ -98,7 +99,7 @@ class GrpcProxy::Impl::Stream final : public net::StreamHandler, public Upstream
   std::shared_ptr<Identity> identity_;
   bool holds_concurrency_ = false;
 
-  UpstreamStream* upstream_ = nullptr;
+  net::ClientStream* upstream_ = nullptr;
   Endpoint* endpoint_ = nullptr;
   const Endpoint* failed_endpoint_ = nullptr;
   uint32_t attempts_ = 0;
@@ -233,7 +234,7 @@ void GrpcProxy::Impl::Stream::Attempt() {
   upstream_ = endpoint_->NewStream(this);
   net::HeaderList& head = upstream_->head();
   std::string_view content_type = client_->headers().Get("content-type");
-  StartGrpcHead(client_->path(), method_->pool->options().name, content_type, head);
+  net::StartGrpcHead(client_->path(), method_->pool->options().name, content_type, head);
   for (const net::HeaderList::Field field : client_->headers()) {
     if (ForwardableRequestField(field.name)) head.AddLower(field.name, field.value, field.sensitive);
   }
@@ -287,13 +288,13 @@ void GrpcProxy::Impl::Stream::OnEnd() {
   if (upstream_ != nullptr) upstream_->SendEnd();
 }
 
-void GrpcProxy::Impl::Stream::OnUpstreamDrained() { client_->Consume(std::exchange(held_from_client_, 0)); }
+void GrpcProxy::Impl::Stream::OnRequestDrained() { client_->Consume(std::exchange(held_from_client_, 0)); }
 
 void GrpcProxy::Impl::Stream::OnDrained() {
   if (upstream_ != nullptr) upstream_->Consume(std::exchange(held_from_upstream_, 0));
 }
 
-void GrpcProxy::Impl::Stream::OnUpstreamHeaders(int http_status, net::HeaderList& headers, bool end) {
+void GrpcProxy::Impl::Stream::OnResponseHeaders(int http_status, net::HeaderList& headers, bool end) {
   if (concluded_) return;
   if (!end && http_status == 200) {
     replayable_ = false;
@@ -308,7 +309,7 @@ void GrpcProxy::Impl::Stream::OnUpstreamHeaders(int http_status, net::HeaderList
   AttemptOutcome outcome{.code = status.code()};
   if (pushback.data() != nullptr) outcome.pushback = pushback;
   if (status.code() == absl::StatusCode::kUnavailable) {
-    UpstreamStream* stream = std::exchange(upstream_, nullptr);
+    net::ClientStream* stream = std::exchange(upstream_, nullptr);
     EndAttempt(CallResult::kFailure);
     stream->Reset(NGHTTP2_NO_ERROR);
     if (Retry(outcome)) return;
@@ -324,7 +325,7 @@ void GrpcProxy::Impl::Stream::OnUpstreamHeaders(int http_status, net::HeaderList
   Conclude(status.code(), net::StdView(status.message()));
 }
 
-void GrpcProxy::Impl::Stream::OnUpstreamData(std::string_view bytes) {
+void GrpcProxy::Impl::Stream::OnResponseData(std::string_view bytes) {
   if (concluded_) {
     upstream_->Consume(bytes.size());
     return;
@@ -338,7 +339,7 @@ void GrpcProxy::Impl::Stream::OnUpstreamData(std::string_view bytes) {
   }
 }
 
-void GrpcProxy::Impl::Stream::OnUpstreamTrailers(net::HeaderList& trailers) {
+void GrpcProxy::Impl::Stream::OnResponseTrailers(net::HeaderList& trailers) {
   if (concluded_) return;
   const std::string_view code_text = trailers.Get("grpc-status");
   if (code_text.data() == nullptr) return;  // the end of the stream tells
@@ -347,7 +348,7 @@ void GrpcProxy::Impl::Stream::OnUpstreamTrailers(net::HeaderList& trailers) {
   Conclude(code, code == absl::StatusCode::kOk ? std::string_view() : trailers.Get("grpc-message"));
 }
 
-void GrpcProxy::Impl::Stream::OnUpstreamClose(const Close& close) {
+void GrpcProxy::Impl::Stream::OnResponseClose(const Close& close) {
   upstream_ = nullptr;
   if (concluded_) {
     if (endpoint_ != nullptr) {
@@ -355,7 +356,7 @@ void GrpcProxy::Impl::Stream::OnUpstreamClose(const Close& close) {
     }
     return;
   }
-  const absl::Status status = StatusFromClose(close, method_->pool->options().name, endpoint_->address());
+  const absl::Status status = net::StatusFromClose(close, method_->pool->options().name, endpoint_->address());
   // A stream refused for want of room is no failure of the endpoint.
   EndAttempt(close.unprocessed && !close.connection_lost ? CallResult::kAbandoned : CallResult::kFailure);
   if (Retry({.code = status.code(), .unprocessed = close.unprocessed, .response_started = head_sent_})) return;

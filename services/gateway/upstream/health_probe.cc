@@ -1,6 +1,7 @@
 #include "services/gateway/upstream/health_probe.h"
 
 #include "absl/strings/str_cat.h"
+#include "libs/net/grpc_call.h"
 #include "libs/net/grpc_wire.h"
 #include "libs/net/views.h"
 
@@ -22,12 +23,7 @@ void HealthProbe::Begin() {
   const HealthOptions& options = endpoint_.pool().options().health;
   stream_ = endpoint_.NewStream(this);
   net::HeaderList& head = stream_->head();
-  head.AddLower(":method", "POST");
-  head.AddLower(":scheme", "http");
-  head.AddLower(":path", "/grpc.health.v1.Health/Check");
-  head.AddLower(":authority", endpoint_.address());
-  head.AddLower("content-type", "application/grpc");
-  head.AddLower("te", "trailers");
+  net::StartGrpcHead("/grpc.health.v1.Health/Check", endpoint_.address(), "application/grpc", head);
   head.AddLower("grpc-timeout", net::FormatGrpcTimeout(options.timeout));
   stream_->Submit();
   stream_->SendData(std::string_view("\0\0\0\0\0", net::kGrpcPrefixBytes));
@@ -49,18 +45,18 @@ void HealthProbe::ReadStatus(int http_status, const net::HeaderList& list) {
   }
 }
 
-void HealthProbe::OnUpstreamHeaders(int http_status, net::HeaderList& headers, bool end) {
+void HealthProbe::OnResponseHeaders(int http_status, net::HeaderList& headers, bool end) {
   if (end || http_status != 200) ReadStatus(http_status, headers);
 }
 
-void HealthProbe::OnUpstreamData(std::string_view bytes) {
+void HealthProbe::OnResponseData(std::string_view bytes) {
   stream_->Consume(bytes.size());
   if (reply_.size() + bytes.size() <= kMaxReplyBytes) reply_.append(bytes);
 }
 
-void HealthProbe::OnUpstreamTrailers(net::HeaderList& trailers) { ReadStatus(200, trailers); }
+void HealthProbe::OnResponseTrailers(net::HeaderList& trailers) { ReadStatus(200, trailers); }
 
-void HealthProbe::OnUpstreamClose(const Close& close) {
+void HealthProbe::OnResponseClose(const Close& close) {
   stream_ = nullptr;
   endpoint_.loop_.timers().Cancel(timer_);
   if (!passed_ && why_.empty()) {

@@ -20,8 +20,6 @@ namespace alcove::gateway {
 
 class SiblingLoops;
 class UpstreamSet;
-class UpstreamStream;
-class UpstreamHandler;
 class Endpoint;
 
 // One backend service as a loop sees it.

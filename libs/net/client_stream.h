@@ -7,22 +7,22 @@
 #include "libs/net/header_list.h"
 #include "libs/net/http2_core.h"
 
-namespace alcove::gateway {
+namespace alcove::net {
 
 class Http2Client;
 
-// Receives what a backend answers on one stream. Callbacks come from the loop, in this order:
+// Receives what a server answers on one stream. Callbacks come from the loop, in this order:
 // headers → data* → trailers? → close. A Trailers-Only response is headers with `end`.
-class UpstreamHandler {
+class ClientStreamHandler {
  public:
-  virtual ~UpstreamHandler() = default;
+  virtual ~ClientStreamHandler() = default;
   // Final response head (1xx are skipped). `headers` may be moved from.
-  virtual void OnUpstreamHeaders(int http_status, net::HeaderList& headers, bool end) = 0;
-  // Each byte must be given back through UpstreamStream::Consume.
-  virtual void OnUpstreamData(std::string_view bytes) = 0;
-  virtual void OnUpstreamTrailers(net::HeaderList& trailers) = 0;
-  virtual void OnUpstreamDrained() = 0;
-  // The stream is gone and must not be touched again; exactly once, last. `unprocessed`: the backend certainly ran
+  virtual void OnResponseHeaders(int http_status, HeaderList& headers, bool end) = 0;
+  // Each byte must be given back through ClientStream::Consume.
+  virtual void OnResponseData(std::string_view bytes) = 0;
+  virtual void OnResponseTrailers(HeaderList& trailers) = 0;
+  virtual void OnRequestDrained() = 0;
+  // The stream is gone and must not be touched again; exactly once, last. `unprocessed`: the server certainly ran
   // nothing (never connected, REFUSED_STREAM, beyond GOAWAY). `connection_lost`: no RST_STREAM but the connection's
   // end.
   struct Close {
@@ -31,11 +31,11 @@ class UpstreamHandler {
     bool connection_lost = false;
     std::string_view reason;  // of a lost connection
   };
-  virtual void OnUpstreamClose(const Close& close) = 0;
+  virtual void OnResponseClose(const Close& close) = 0;
 };
 
-// One request stream to a backend. Obtained from Endpoint::NewStream; recycled after OnUpstreamClose or Reset.
-class UpstreamStream final : public net::Http2SendBuffer {
+// One request stream to a server. Obtained from Http2Client::NewStream; recycled after OnResponseClose or Reset.
+class ClientStream final : public Http2SendBuffer {
  public:
   // Fill head() with pseudo headers first, then:
   void Submit();
@@ -44,22 +44,22 @@ class UpstreamStream final : public net::Http2SendBuffer {
   // Cancels (RST_STREAM) and lets go: no further callbacks, and the stream must not be touched again.
   void Reset(uint32_t error_code);
   void Consume(size_t bytes);
-  using net::Http2SendBuffer::buffered;
-  using net::Http2SendBuffer::head;
+  using Http2SendBuffer::buffered;
+  using Http2SendBuffer::head;
 
  private:
   friend class Http2Client;
   void OnSendDrained() override;
 
   Http2Client* client_ = nullptr;
-  UpstreamHandler* handler_ = nullptr;
+  ClientStreamHandler* handler_ = nullptr;
   int32_t id_ = -1;
   uint64_t submitted_at_ = 0;  // Http2Client::produced_ at Submit
   int status_ = 0;
   bool head_received_ = false;
-  net::HeaderList received_;
+  HeaderList received_;
   size_t received_bytes_ = 0;
   size_t unconsumed_ = 0;
 };
 
-}  // namespace alcove::gateway
+}  // namespace alcove::net

@@ -1,4 +1,4 @@
-#include "services/gateway/upstream/http2_client.h"
+#include "libs/net/http2_client.h"
 
 #include <algorithm>
 #include <charconv>
@@ -10,29 +10,29 @@
 #include "libs/net/http2_memory.h"
 #include "libs/net/views.h"
 
-namespace alcove::gateway {
+namespace alcove::net {
 namespace {
 
 constexpr size_t kMaxFreeStreams = 1024;
 constexpr size_t kMaxResponseHeaderBytes = 256 * 1024;
-// Streams a new connection may open before the backend's SETTINGS arrive.
+// Streams a new connection may open before the server's SETTINGS arrive.
 constexpr uint32_t kInitialMaxStreams = 1000;
 
 }  // namespace
 
-void UpstreamStream::Submit() { client_->Submit(this); }
+void ClientStream::Submit() { client_->Submit(this); }
 
-void UpstreamStream::SendData(std::string_view bytes) {
+void ClientStream::SendData(std::string_view bytes) {
   Append(bytes);
   client_->Resume(id_, this);
 }
 
-void UpstreamStream::SendEnd() {
+void ClientStream::SendEnd() {
   End();
   client_->Resume(id_, this);
 }
 
-void UpstreamStream::Reset(uint32_t error_code) {
+void ClientStream::Reset(uint32_t error_code) {
   handler_ = nullptr;
   Http2Client* client = client_;
   if (id_ < 0 || client->broken_) {
@@ -43,27 +43,27 @@ void UpstreamStream::Reset(uint32_t error_code) {
   client->WantFlush();
 }
 
-void UpstreamStream::Consume(size_t bytes) {
+void ClientStream::Consume(size_t bytes) {
   if (bytes == 0 || client_->broken_) return;
   unconsumed_ -= std::min(bytes, unconsumed_);
   nghttp2_session_consume(client_->session_, id_, bytes);
   client_->WantFlush();
 }
 
-void UpstreamStream::OnSendDrained() {
-  if (handler_ != nullptr) handler_->OnUpstreamDrained();
+void ClientStream::OnSendDrained() {
+  if (handler_ != nullptr) handler_->OnRequestDrained();
 }
 
-Http2Client::Http2Client(net::Loop& loop, Owner* owner, const UpstreamOptions& options)
+Http2Client::Http2Client(Loop& loop, Owner* owner, const Http2ClientOptions& options)
     : loop_(loop), owner_(owner), options_(options) {
   nghttp2_option* option = nullptr;
   nghttp2_option_new(&option);
   nghttp2_option_set_no_auto_window_update(option, 1);
   nghttp2_option_set_no_closed_streams(option, 1);
-  // Backends are our own; what they send is checked where it is used, not field by field.
+  // Servers are the suite's own; what they send is checked where it is used, not field by field.
   nghttp2_option_set_no_http_messaging(option, 1);
   nghttp2_option_set_peer_max_concurrent_streams(option, kInitialMaxStreams);
-  nghttp2_session_client_new3(&session_, Callbacks(), static_cast<net::Http2Core*>(this), option, net::Http2Memory());
+  nghttp2_session_client_new3(&session_, Callbacks(), static_cast<Http2Core*>(this), option, Http2Memory());
   nghttp2_option_del(option);
   const nghttp2_settings_entry settings[] = {
       {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
@@ -97,10 +97,10 @@ const nghttp2_session_callbacks* Http2Client::Callbacks() {
   return callbacks;
 }
 
-UpstreamStream* Http2Client::NewStream(UpstreamHandler* handler) {
-  UpstreamStream* stream;
+ClientStream* Http2Client::NewStream(ClientStreamHandler* handler) {
+  ClientStream* stream;
   if (free_streams_.empty()) {
-    stream = new UpstreamStream;
+    stream = new ClientStream;
   } else {
     stream = free_streams_.back().release();
     free_streams_.pop_back();
@@ -111,7 +111,7 @@ UpstreamStream* Http2Client::NewStream(UpstreamHandler* handler) {
   return stream;
 }
 
-void Http2Client::Submit(UpstreamStream* stream) {
+void Http2Client::Submit(ClientStream* stream) {
   nva_.clear();
   AppendFields(stream->head(), nva_);
   // Fields that differ per call stay out of the compression table, but for the first call: then later ones can refer to
@@ -144,12 +144,12 @@ void Http2Client::Submit(UpstreamStream* stream) {
   }
 }
 
-void Http2Client::Fail(UpstreamStream* stream, const UpstreamHandler::Close& close) {
-  if (UpstreamHandler* handler = std::exchange(stream->handler_, nullptr)) handler->OnUpstreamClose(close);
+void Http2Client::Fail(ClientStream* stream, const ClientStreamHandler::Close& close) {
+  if (ClientStreamHandler* handler = std::exchange(stream->handler_, nullptr)) handler->OnResponseClose(close);
   Release(stream);
 }
 
-void Http2Client::Release(UpstreamStream* stream) {
+void Http2Client::Release(ClientStream* stream) {
   if (streams_.erase(stream) == 0) return;
   if (head_stream_ == stream) head_stream_ = nullptr;
   if (last_stream_ == stream) last_stream_ = nullptr;
@@ -175,7 +175,7 @@ void Http2Client::BeginDrain() {
   WantFlush();
 }
 
-void Http2Client::OnStart(net::Connection& connection) {
+void Http2Client::OnStart(Connection& connection) {
   connection_ = &connection;
   ever_connected_ = true;
   last_received_ns_ = loop_.now_ns();
@@ -186,6 +186,7 @@ void Http2Client::OnStart(net::Connection& connection) {
 void Http2Client::OnBytes(std::string_view bytes) {
   if (broken_) return;
   last_received_ns_ = loop_.now_ns();
+  heard_ = true;
   ping_outstanding_ = false;
   if (!Receive(bytes)) broken_ = true;
   WantFlush();
@@ -197,13 +198,13 @@ bool Http2Client::Finished() const {
 }
 
 void Http2Client::OnTimeout() {
-  const absl::Duration quiet = absl::Nanoseconds(net::Loop::NowNs() - last_received_ns_);
+  const absl::Duration quiet = absl::Nanoseconds(Loop::NowNs() - last_received_ns_);
   if (quiet < options_.keepalive) {
     connection_->SetTimeout(options_.keepalive - quiet);
     return;
   }
   if (ping_outstanding_) {
-    connection_->Close(absl::UnavailableError("the backend does not answer keepalive pings"));
+    connection_->Close(absl::UnavailableError("the server does not answer keepalive pings"));
     return;
   }
   // An idle connection needs no proof of life, and some servers refuse pings without calls.
@@ -217,7 +218,7 @@ void Http2Client::OnTimeout() {
 
 void Http2Client::Produce(std::string& out, size_t limit) {
   ++produced_;
-  net::Http2Core::Produce(out, limit);
+  Http2Core::Produce(out, limit);
 }
 
 void Http2Client::OnClosed(const absl::Status& why) {
@@ -227,10 +228,10 @@ void Http2Client::OnClosed(const absl::Status& why) {
 
 void Http2Client::Abandon(const absl::Status& why) {
   broken_ = true;
-  const std::string reason(net::StdView(why.message()));
-  const std::vector<UpstreamStream*> open(streams_.begin(), streams_.end());
+  const std::string reason(StdView(why.message()));
+  const std::vector<ClientStream*> open(streams_.begin(), streams_.end());
   if (owner_ != nullptr) std::exchange(owner_, nullptr)->OnClientGone(this, why);
-  for (UpstreamStream* stream : open) {
+  for (ClientStream* stream : open) {
     if (!streams_.contains(stream)) continue;  // reset by the handler of another
     if (stream->id_ >= 0) nghttp2_session_set_stream_user_data(session_, stream->id_, nullptr);
     Fail(stream, {.error_code = NGHTTP2_CANCEL,
@@ -240,9 +241,9 @@ void Http2Client::Abandon(const absl::Status& why) {
   }
 }
 
-UpstreamStream* Http2Client::Find(int32_t id) {
+ClientStream* Http2Client::Find(int32_t id) {
   if (last_stream_ != nullptr && last_stream_->id_ == id) return last_stream_;
-  last_stream_ = static_cast<UpstreamStream*>(nghttp2_session_get_stream_user_data(session_, id));
+  last_stream_ = static_cast<ClientStream*>(nghttp2_session_get_stream_user_data(session_, id));
   return last_stream_;
 }
 
@@ -255,7 +256,7 @@ int Http2Client::OnBeginHeaders(nghttp2_session*, const nghttp2_frame* frame, vo
 
 int Http2Client::OnHeader(nghttp2_session*, const nghttp2_frame* frame, const uint8_t* name, size_t name_length,
                           const uint8_t* value, size_t value_length, uint8_t, void* user_data) {
-  UpstreamStream* stream = Self(user_data)->head_stream_;
+  ClientStream* stream = Self(user_data)->head_stream_;
   if (stream == nullptr || stream->id_ != frame->hd.stream_id) return 0;
   stream->received_bytes_ += name_length + value_length;
   if (stream->received_bytes_ > kMaxResponseHeaderBytes) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
@@ -273,14 +274,14 @@ int Http2Client::OnFrame(nghttp2_session*, const nghttp2_frame* frame, void* use
   Http2Client* self = Self(user_data);
   switch (frame->hd.type) {
     case NGHTTP2_HEADERS: {
-      UpstreamStream* stream = std::exchange(self->head_stream_, nullptr);
+      ClientStream* stream = std::exchange(self->head_stream_, nullptr);
       if (stream == nullptr || stream->handler_ == nullptr) return 0;
       const bool end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
       if (stream->head_received_) {
-        stream->handler_->OnUpstreamTrailers(stream->received_);
+        stream->handler_->OnResponseTrailers(stream->received_);
       } else if (stream->status_ >= 200) {
         stream->head_received_ = true;
-        stream->handler_->OnUpstreamHeaders(stream->status_, stream->received_, end);
+        stream->handler_->OnResponseHeaders(stream->status_, stream->received_, end);
       }
       return 0;
     }
@@ -296,23 +297,23 @@ int Http2Client::OnFrame(nghttp2_session*, const nghttp2_frame* frame, void* use
 
 int Http2Client::OnData(nghttp2_session* session, uint8_t, int32_t id, const uint8_t* data, size_t length,
                         void* user_data) {
-  UpstreamStream* stream = Self(user_data)->Find(id);
+  ClientStream* stream = Self(user_data)->Find(id);
   if (stream == nullptr || stream->handler_ == nullptr) {
     nghttp2_session_consume_connection(session, length);
     return 0;
   }
   stream->unconsumed_ += length;
-  stream->handler_->OnUpstreamData(std::string_view(reinterpret_cast<const char*>(data), length));
+  stream->handler_->OnResponseData(std::string_view(reinterpret_cast<const char*>(data), length));
   return 0;
 }
 
 int Http2Client::OnStreamClosed(nghttp2_session* session, int32_t id, uint32_t error_code, void* user_data) {
   Http2Client* self = Self(user_data);
-  UpstreamStream* stream = self->Find(id);
+  ClientStream* stream = self->Find(id);
   if (stream == nullptr) return 0;
   if (stream->unconsumed_ > 0) nghttp2_session_consume_connection(session, stream->unconsumed_);
   self->Fail(stream, {.error_code = error_code, .unprocessed = error_code == NGHTTP2_REFUSED_STREAM});
   return 0;
 }
 
-}  // namespace alcove::gateway
+}  // namespace alcove::net
