@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <chrono>
 
+#include "libs/net/grpc_wire.h"
+#include "libs/net/views.h"
+
 namespace alcove::rpc {
 namespace {
 
@@ -23,9 +26,19 @@ bool IsHeaderText(absl::string_view value) {
   return !value.empty() && std::all_of(value.begin(), value.end(), [](char c) { return c >= 0x20 && c <= 0x7e; });
 }
 
-void AddIfSet(grpc::ClientContext& client, const char* key, absl::string_view value) {
-  // Other bytes would make gRPC fail the call; such an identity never comes from ContextFromServer().
-  if (IsHeaderText(value)) client.AddMetadata(key, std::string(value));
+// add(key, value) for everything the metadata says. Bytes that are not header text would make the call fail; such an
+// identity never comes from ContextFromCall().
+template <typename Add>
+void ForEachEntry(const RequestContext& ctx, Add add) {
+  const auto add_if_set = [&](const char* key, absl::string_view value) {
+    if (IsHeaderText(value)) add(key, value);
+  };
+  add_if_set(kTenantKey, ctx.tenant());
+  add_if_set(kRequestIdKey, ctx.request_id());
+  add_if_set(kKeyIdKey, ctx.key_id());
+  add_if_set(kTraceparentKey, FormatTraceparent(ctx.trace()));
+  add_if_set(kTracestateKey, ctx.trace().state);
+  if (ctx.criticality() != Criticality::kNormal) add_if_set(kCriticalityKey, CriticalityName(ctx.criticality()));
 }
 
 }  // namespace
@@ -46,13 +59,17 @@ RequestContext ContextFromCall(const ServerCall& call, CancellationToken cancell
                         ParseCriticality(Clean(call, kCriticalityKey)).value_or(Criticality::kNormal));
 }
 
+void ContextToHead(const RequestContext& ctx, net::HeaderList& head) {
+  ForEachEntry(ctx, [&](std::string_view key, absl::string_view value) {
+    // These differ from call to call, and would only wear out the table of repeated fields.
+    const bool of_one_call = key == kRequestIdKey || key == kTraceparentKey;
+    head.AddLower(key, net::StdView(value), of_one_call);
+  });
+  if (ctx.has_deadline()) head.AddLower("grpc-timeout", net::FormatGrpcTimeout(ctx.Remaining()), true);
+}
+
 CancellationRegistration ContextToClient(const RequestContext& ctx, grpc::ClientContext& client) {
-  AddIfSet(client, kTenantKey, ctx.tenant());
-  AddIfSet(client, kRequestIdKey, ctx.request_id());
-  AddIfSet(client, kKeyIdKey, ctx.key_id());
-  AddIfSet(client, kTraceparentKey, FormatTraceparent(ctx.trace()));
-  AddIfSet(client, kTracestateKey, ctx.trace().state);
-  if (ctx.criticality() != Criticality::kNormal) AddIfSet(client, kCriticalityKey, CriticalityName(ctx.criticality()));
+  ForEachEntry(ctx, [&](const char* key, absl::string_view value) { client.AddMetadata(key, std::string(value)); });
   if (ctx.has_deadline()) client.set_deadline(absl::ToChronoTime(ctx.deadline()));
   return ctx.cancellation().OnCancel([&client] { client.TryCancel(); });
 }

@@ -21,7 +21,10 @@ inline constexpr char kTracestateKey[] = "tracestate";
 // printable ASCII count as missing. The trace becomes a child span of the caller's.
 RequestContext ContextFromCall(const ServerCall& call, CancellationToken cancellation = {});
 
-// Puts the context into an outgoing call: metadata and deadline. The returned registration cancels the call when the
+// Puts the context into the head of an outgoing call: metadata, and as grpc-timeout what is left of the deadline.
+void ContextToHead(const RequestContext& ctx, net::HeaderList& head);
+
+// The same for grpc++. The returned registration cancels the call when the
 // context is cancelled; keep it until the call has ended, and no longer than `client`.
 [[nodiscard]] CancellationRegistration ContextToClient(const RequestContext& ctx, grpc::ClientContext& client);
 

@@ -15,9 +15,6 @@
 namespace alcove::rpc {
 namespace {
 
-// Loops read and write; the work is done elsewhere.
-int LoopCount(int wanted) { return wanted > 0 ? wanted : std::clamp(AvailableCpus() / 4, 1, 4); }
-
 net::NetLimits Limits(const ServerOptions& options) {
   net::NetLimits limits;
   limits.max_concurrent_streams = static_cast<uint32_t>(options.max_concurrent_streams);
@@ -33,6 +30,8 @@ net::NetLimits Limits(const ServerOptions& options) {
 }
 
 }  // namespace
+
+int DefaultLoopCount() { return std::clamp(AvailableCpus() / 4, 1, 4); }
 
 // One for each loop.
 class Server::CallHandler final : public net::Handler {
@@ -72,7 +71,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   server->max_message_bytes_ = options.max_message_bytes;
 
   net::ServerOptions net_options;
-  net_options.threads = LoopCount(options.threads);
+  net_options.loops = options.loops;
+  net_options.threads = DefaultLoopCount();
   net_options.limits = Limits(options);
   if (options.tls.enabled()) {
     ALCOVE_RETURN_IF_ERROR(CheckServerTls(options.tls));

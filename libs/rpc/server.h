@@ -23,10 +23,13 @@ struct ServerOptions {
   std::string listen = "127.0.0.1:0";  // host:port; port 0 takes a free one
   uint64_t max_message_bytes = uint64_t{72} << 20;
   int max_concurrent_streams = 1000;  // of one connection
-  // Loops: threads that read, parse, and write. 0: one for each four processors, at most 4.
-  int threads = 0;
+  // Loops to read, parse and write on; they outlive the server. Null: its own, DefaultLoopCount() of them.
+  net::LoopThreads* loops = nullptr;
   TlsFiles tls;
 };
+
+// One for each four processors, at most 4: loops read and write, the work is done elsewhere.
+int DefaultLoopCount();
 
 class Server {
  public:

@@ -18,7 +18,7 @@
 #include "libs/common/fs.h"
 #include "libs/rpc/channel.h"
 #include "libs/rpc/context.h"
-#include "libs/rpc/method.h"
+#include "libs/rpc/face_for_test.h"
 #include "libs/rpc/status.h"
 #include "libs/testing/child_process.h"
 #include "libs/testing/status_matchers.h"
@@ -32,34 +32,6 @@ using grpc::health::v1::Health;
 using grpc::health::v1::HealthCheckRequest;
 using grpc::health::v1::HealthCheckResponse;
 using ::testing::HasSubstr;
-namespace cache = ::alcove::cache::v1;
-
-constexpr char kService[] = "alcove.cache.v1.CacheService";
-
-// Get is answered on a pool, Delete by a callback; tests say how.
-class Face final : public Service {
- public:
-  explicit Face(Registry& registry) : Service(kService), options_{.registry = &registry, .pool = &pool_} {
-    Unary("Get", &Face::Get);
-    Unary("Delete", &Face::Delete);
-  }
-  void Get(UnaryCall* call, const cache::GetRequest*, cache::GetResponse* response) {
-    return get_.Handle(call, [=, this](const RequestContext& ctx) { return on_get(ctx, *response); });
-  }
-  void Delete(UnaryCall* call, const cache::DeleteRequest*, cache::DeleteResponse*) {
-    return delete_.HandleAsync(call,
-                               [this](const RequestContext& ctx, Finish finish) { on_delete(ctx, std::move(finish)); });
-  }
-  std::function<absl::Status(const RequestContext&, cache::GetResponse&)> on_get;
-  std::function<void(const RequestContext&, Finish)> on_delete;
-
- private:
-  TaskPool pool_{2};
-  MethodOptions options_;
-  UnaryMethod get_{options_, kService, "Get"};
-  UnaryMethod delete_{options_, kService, "Delete"};
-};
-
 class RpcServer : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -334,15 +306,8 @@ TEST_F(RpcServer, RefusesMessagesOverItsLimit) {
 }
 
 TEST(RpcTls, ServesMutualTlsAndRefusesStrangers) {
-  alcove::testing::TempDir folder;
-  const auto file = [&](const char* name) { return folder.File(name); };
-  const auto openssl = [&](std::vector<std::string> args) {
-    return alcove::testing::RunProgram({"openssl", std::move(args), {}, folder.path(), {}, {}});
-  };
-  ALCOVE_ASSERT_OK(openssl({"req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
-                            "2", "-keyout", "key.pem", "-out", "cert.pem", "-subj", "/CN=localhost", "-addext",
-                            "subjectAltName=DNS:localhost,IP:127.0.0.1"}));
-  const TlsFiles files = {file("cert.pem"), file("key.pem"), file("cert.pem")};
+  const alcove::testing::TempDir folder;
+  ALCOVE_ASSERT_OK_AND_ASSIGN(const TlsFiles files, MakeTlsFiles(folder, "localhost", "127.0.0.1"));
   Registry registry;
   Face face{registry};
   face.on_get = [](const RequestContext&, cache::GetResponse&) { return absl::OkStatus(); };
@@ -358,7 +323,7 @@ TEST(RpcTls, ServesMutualTlsAndRefusesStrangers) {
   };
   const grpc::Status trusted = call(files);
   EXPECT_TRUE(trusted.ok()) << trusted.error_message();
-  EXPECT_EQ(call({"", "", file("cert.pem")}).error_code(), grpc::StatusCode::UNAVAILABLE) << "no client certificate";
+  EXPECT_EQ(call({"", "", files.ca}).error_code(), grpc::StatusCode::UNAVAILABLE) << "no client certificate";
   EXPECT_EQ(call({}).error_code(), grpc::StatusCode::UNAVAILABLE) << "cleartext";
 }
 

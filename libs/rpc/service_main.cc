@@ -58,10 +58,11 @@ LogOptions LogOptionsFrom(const ConfigProgram& program, const config::v1::LogCon
   return options;
 }
 
-ServerOptions ServerOptionsFrom(const config::v1::ServerConfig& config) {
+ServerOptions ServerOptionsFrom(const config::v1::ServerConfig& config, net::LoopThreads& loops) {
   ServerOptions options;
   options.listen = config.listen();
   options.max_message_bytes = config.max_message_bytes();
+  options.loops = &loops;
   options.tls = {config.tls().certificate(), config.tls().private_key(), config.tls().client_ca()};
   return options;
 }
@@ -76,6 +77,7 @@ absl::Status Run(const ConfigProgram& program, const config::v1::ServerConfig& c
   Registry& registry = DefaultRegistry();
   registry.AddProcessMetrics(program.binary, program.version);
   Readiness readiness;
+  net::LoopThreads loops(DefaultLoopCount());
   // Before the admin server, whose pages use it.
   std::unique_ptr<ServiceInstance> instance;
   std::unique_ptr<AdminServer> admin;
@@ -88,12 +90,12 @@ absl::Status Run(const ConfigProgram& program, const config::v1::ServerConfig& c
     ALCOVE_ASSIGN_OR_RETURN(admin, AdminServer::Start(std::move(options)));
   }
 
-  const ServiceHost host = {registry, shutdown};
+  const ServiceHost host = {registry, loops, shutdown};
   ALCOVE_ASSIGN_OR_RETURN(instance, build(host));
   if (shutdown.requested()) return absl::OkStatus();
   if (admin != nullptr) admin->AddPages(instance->AdminPages());
   ALCOVE_ASSIGN_OR_RETURN(const std::unique_ptr<Server> server,
-                          Server::Start(ServerOptionsFrom(config), instance->Services()));
+                          Server::Start(ServerOptionsFrom(config, loops), instance->Services()));
   instance->OnListening(server->address());
   readiness.Serve(instance.get(), server.get());
   LogInfo("listening", {{"address", server->address()},
@@ -127,7 +129,7 @@ int RunLoadedService(const ConfigProgram& program, const config::v1::LogConfig& 
   // A channel nobody is calling through looks at its connection only this often (5 s by default), and a peer that
   // drains waits for it. Set before gRPC or any thread starts.
   setenv("GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS", "250", 0);
-  // Debian builds Abseil so that each lock looks for cycles, a help to tests (which keep it) and a tenth of a call
+  // Debian builds Abseil so that each lock looks for cycles, a help to tests (which keep it) and a cost to every call
   // here.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   ShutdownSignal& shutdown = ShutdownSignal::Install();

@@ -43,6 +43,7 @@ namespace alcove::rpc {
 // What the frame gives to a service while it is built and afterwards; outlives the instance.
 struct ServiceHost {
   Registry& registry;
+  net::LoopThreads& loops;   // the server's; for calls to other processes too
   ShutdownSignal& shutdown;  // a build that takes long looks at it
 };
 
