@@ -23,7 +23,7 @@ constexpr absl::string_view kMagic = "ALCCLS1\n";
 bool TakeFloats(absl::string_view& in, size_t count, std::vector<float>& out) {
   if (in.size() / sizeof(float) < count) return false;
   out.resize(count);
-  std::memcpy(out.data(), in.data(), count * sizeof(float));
+  if (count > 0) std::memcpy(out.data(), in.data(), count * sizeof(float));
   in.remove_prefix(count * sizeof(float));
   return true;
 }
