@@ -33,10 +33,10 @@ class ClusterServiceTest : public ::testing::Test {
     config.mutable_store()->set_url("sqlite:" + dir_.File("store/test.db"));
     config.mutable_store()->set_durability("normal");
     config.set_data_dir(dir_.File("data"));
-    auto node = Node::Make(config, registry_);
+    auto node = Node::Make(config, registry_, loops_);
     ASSERT_THAT(node, IsOk());
     node_ = *std::move(node);
-    auto server = rpc::Server::Start({}, node_->Services());
+    auto server = rpc::Server::Start({.loops = &loops_}, node_->Services());
     ASSERT_THAT(server, IsOk());
     server_ = *std::move(server);
     node_->OnListening(server_->address());
@@ -120,6 +120,7 @@ class ClusterServiceTest : public ::testing::Test {
 
   const testing::TempDir dir_;
   Registry registry_;
+  net::LoopThreads loops_{1};
   std::unique_ptr<Node> node_;
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<Stub> stub_;

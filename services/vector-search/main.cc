@@ -36,7 +36,7 @@ int main(int argc, char** argv) {
        .defaults = {{"server.listen", "127.0.0.1:7110"}, {"server.admin_listen", "127.0.0.1:9110"}}},
       [](const alcove::config::v1::VectorSearchConfig& config,
          const alcove::rpc::ServiceHost& host) -> absl::StatusOr<std::unique_ptr<alcove::rpc::ServiceInstance>> {
-        ALCOVE_ASSIGN_OR_RETURN(auto node, alcove::vector_search::Node::Make(config, host.registry));
+        ALCOVE_ASSIGN_OR_RETURN(auto node, alcove::vector_search::Node::Make(config, host.registry, host.loops));
         return std::make_unique<alcove::vector_search::Instance>(std::move(node));
       });
 }

@@ -9,7 +9,6 @@
 #include "libs/common/fs.h"
 #include "libs/common/log.h"
 #include "libs/common/status.h"
-#include "libs/rpc/channel.h"
 #include "services/vector-search/remote_shards.h"
 
 namespace alcove::vector_search {
@@ -30,20 +29,17 @@ absl::Status PrepareStoreFolder(absl::string_view url) {
 }
 
 absl::StatusOr<std::map<std::string, std::shared_ptr<RemoteShards>>> MakePeers(
-    const config::v1::VectorSearchConfig& config, const ClusterPlan& plan) {
+    const config::v1::VectorSearchConfig& config, const ClusterPlan& plan, const net::LoopThreads& loops,
+    TaskPool* pool) {
   const auto& tls = config.cluster().tls();
-  rpc::ChannelOptions options;
+  rpc::ClientOptions options;
   options.max_message_bytes = config.server().max_message_bytes();
   options.tls = {tls.certificate(), tls.private_key(), tls.client_ca()};
-  // Which replica to ask, and when again, is decided in one place (coordinator/replicas.h). A process that only just
-  // starts answers its peers before it says that it is ready: it waits for them to know it.
-  options.retry = false;
-  options.health_check = false;
   options.max_reconnect_backoff = kReconnect;
   std::map<std::string, std::shared_ptr<RemoteShards>> peers;
   for (const std::string& address : plan.peers) {
-    ALCOVE_ASSIGN_OR_RETURN(auto channel, rpc::MakeChannel(address, options));
-    peers[address] = std::make_shared<RemoteShards>(address, std::move(channel));
+    ALCOVE_ASSIGN_OR_RETURN(auto client, rpc::Client::Make(loops, address, options));
+    peers[address] = std::make_shared<RemoteShards>(std::move(client), pool);
   }
   return peers;
 }
@@ -74,7 +70,8 @@ ClusterMap MakeClusterMap(const ClusterPlan& plan, const std::shared_ptr<LocalSh
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Node>> Node::Make(const config::v1::VectorSearchConfig& config, Registry& registry) {
+absl::StatusOr<std::unique_ptr<Node>> Node::Make(const config::v1::VectorSearchConfig& config, Registry& registry,
+                                                 const net::LoopThreads& loops) {
   std::unique_ptr<Node> node(new Node());
   ALCOVE_ASSIGN_OR_RETURN(const ClusterPlan plan, PlanCluster(config));
   ALCOVE_RETURN_IF_ERROR(PrepareStoreFolder(config.store().url()));
@@ -94,7 +91,7 @@ absl::StatusOr<std::unique_ptr<Node>> Node::Make(const config::v1::VectorSearchC
 
   node->local_ = std::make_shared<LocalShards>(node->host_.get(), node->catalog_.get(), &node->reads_->pool());
   node->self_ = plan.self;
-  ALCOVE_ASSIGN_OR_RETURN(node->peers_, MakePeers(config, plan));
+  ALCOVE_ASSIGN_OR_RETURN(node->peers_, MakePeers(config, plan, loops, &node->reads_->pool()));
   node->introductions_left_ = node->peers_.size();
   node->timer_ = std::make_unique<DelayedTasks>();
   ClusterMap cluster =
@@ -168,6 +165,7 @@ void Node::Stop() {
   if (resharder_ != nullptr) resharder_->Stop();
   if (catalog_ != nullptr) catalog_->Stop();
   if (host_ != nullptr) host_->Stop();
+  for (const auto& [address, peer] : peers_) peer->Close();
 }
 
 }  // namespace alcove::vector_search

@@ -24,8 +24,10 @@ namespace alcove::vector_search {
 
 class Node {
  public:
-  // Opens the store, loads the shards and catches up with their logs; blocking for as long as that takes.
-  static absl::StatusOr<std::unique_ptr<Node>> Make(const config::v1::VectorSearchConfig& config, Registry& registry);
+  // Opens the store, loads the shards and catches up with their logs; blocking for as long as that takes. Other
+  // processes are called on `loops`, those of the server.
+  static absl::StatusOr<std::unique_ptr<Node>> Make(const config::v1::VectorSearchConfig& config, Registry& registry,
+                                                    const net::LoopThreads& loops);
   ~Node();
 
   std::vector<rpc::Service*> Services();

@@ -4,17 +4,18 @@
 #include <memory>
 #include <string>
 
-#include <grpcpp/channel.h>
-
-#include "alcove/vector/v1/shard.grpc.pb.h"
+#include "libs/common/task_pool.h"
+#include "libs/rpc/client.h"
 #include "services/vector-search/coordinator/shard_client.h"
 
 namespace alcove::vector_search {
 
-// Callbacks run on gRPC's threads.
+// Short lists of what was found are handed over on the client's loop, so that a lone search wakes no other thread; all
+// other answers on the pool, because more work may follow from them than a loop should do.
 class RemoteShards final : public ShardClient {
  public:
-  RemoteShards(std::string address, std::shared_ptr<grpc::Channel> channel);
+  // `pool` outlives every call.
+  RemoteShards(std::unique_ptr<rpc::Client> client, TaskPool* pool);
 
   void Search(const RequestContext& ctx, const ShardTarget& target, std::shared_ptr<const SearchQuery> query,
               Done<std::vector<FoundPoint>> done) override;
@@ -36,13 +37,18 @@ class RemoteShards final : public ShardClient {
   void Introduce(const RequestContext& ctx, const std::string& self, absl::AnyInvocable<void(absl::Status)> done);
   // Connects now, without waiting for a pause after failed attempts to end; done when the process answers.
   void Connect(const RequestContext& ctx, absl::AnyInvocable<void(absl::Status)> done);
+  // Ends calls in flight and takes no more. Not from a loop; before the last reference to this goes.
+  void Close() { client_->Close(); }
   bool InProcess() const override { return false; }
-  std::string Name() const override { return *address_; }
+  std::string Name() const override { return client_->address(); }
 
  private:
-  const std::shared_ptr<const std::string> address_;  // calls may end after this has gone
-  const std::shared_ptr<grpc::Channel> channel_;
-  const std::unique_ptr<::alcove::vector::v1::ShardService::Stub> stub_;
+  template <typename Response, typename Request, typename Finish>
+  void Send(const RequestContext& ctx, std::string_view method, const Request& request, Finish finish,
+            bool wait_for_ready = false);
+
+  const std::unique_ptr<rpc::Client> client_;
+  TaskPool* const pool_;
 };
 
 }  // namespace alcove::vector_search

@@ -29,10 +29,10 @@ class ServiceTest : public ::testing::Test {
     config.mutable_store()->set_url("sqlite:" + dir_.File("store/test.db"));
     config.mutable_store()->set_durability("normal");
     config.set_data_dir(dir_.File("data"));
-    auto node = Node::Make(config, registry_);
+    auto node = Node::Make(config, registry_, loops_);
     ASSERT_THAT(node, testing::IsOk());
     node_ = *std::move(node);
-    auto server = rpc::Server::Start({}, node_->Services());
+    auto server = rpc::Server::Start({.loops = &loops_}, node_->Services());
     ASSERT_THAT(server, testing::IsOk());
     server_ = *std::move(server);
     node_->OnListening(server_->address());
@@ -100,6 +100,7 @@ class ServiceTest : public ::testing::Test {
 
   const testing::TempDir dir_;
   Registry registry_;
+  net::LoopThreads loops_{1};
   RequestContext ctx_{{.tenant = "t", .request_id = "r1"}};
   std::unique_ptr<Node> node_;
   std::unique_ptr<rpc::Server> server_;

@@ -51,6 +51,11 @@ absl::StatusOr<ShardClient*> Coordinator::ClientOf(int32_t shard) const {
   return absl::UnavailableError(absl::StrCat("no process of this cluster holds shard ", shard));
 }
 
+void Coordinator::GoOn(absl::AnyInvocable<void()> work) const {
+  if (options_.pool == nullptr || peers_.empty()) return work();
+  options_.pool->Submit(std::move(work));
+}
+
 Quota Coordinator::QuotaOf(const std::string& tenant) const {
   auto at = options_.quotas.find(tenant);
   if (at == options_.quotas.end()) at = options_.quotas.find("");

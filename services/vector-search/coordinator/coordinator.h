@@ -45,7 +45,7 @@ struct CoordinatorOptions {
   absl::Duration shard_timeout = absl::Seconds(10);  // for one shard's answer, within the call's own deadline
   absl::Duration write_wait = absl::Seconds(30);     // longest wait of a write that asks to be visible
   std::map<std::string, Quota> quotas;               // by tenant; "" holds for those not named
-  TaskPool* pool = nullptr;      // where a search goes on after another process answered; null: on that thread
+  TaskPool* pool = nullptr;      // where a search goes on after another process answered; null: where the answer came
   Registry* registry = nullptr;  // null: no metrics
   Clock* clock = nullptr;        // null: the real one
 };
@@ -190,6 +190,9 @@ class Coordinator {
   absl::StatusOr<CatalogEntryPtr> Find(const RequestContext& ctx, const std::string& collection);
   // The shard's client, or UNAVAILABLE when no process of this cluster holds it.
   absl::StatusOr<ShardClient*> ClientOf(int32_t shard) const;
+  // Goes on with what an answer has made possible, and which may be more than a loop should do: answers of other
+  // processes come on one.
+  void GoOn(absl::AnyInvocable<void()> work) const;
   Quota QuotaOf(const std::string& tenant) const;
   absl::StatusOr<Usage> MeasureUsage(const std::string& tenant);
   // How many of the points do not exist yet.

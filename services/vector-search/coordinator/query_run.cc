@@ -154,27 +154,29 @@ void QueryRun::Find(uint32_t count, const Filter& extra, const PayloadSelector& 
   } else {
     add(call_.query, call_.id, count, call_.query.filter);
   }
-  auto gather = Gather<SearchReply>::Make(
-      searches.size(), [self = shared_from_this(), fused, count, then = std::move(then)](auto results) mutable {
-        Candidates candidates;
-        std::vector<vector_search::Leg> legs;
-        for (size_t i = 0; i < results.size(); ++i) {
-          if (!results[i].ok()) {
-            return self->Fail(fused ? Annotate(results[i].status(), absl::StrCat("prefetch[", i, "]"))
-                                    : results[i].status());
-          }
-          vector_search::Leg& leg = legs.emplace_back();
-          if (fused) leg.weight = self->call_.prefetch[i].weight;
-          for (FoundPoint& point : results[i]->points) {
-            leg.ranking.push_back({point.id, point.score});
-            candidates.payloads.try_emplace(point.id, std::move(point.payload));
-          }
-          self->TakeReport(*results[i]);
-        }
-        candidates.full = !fused && legs[0].ranking.size() >= count;
-        candidates.ranking = fused ? Fuse(legs, self->call_.fusion, self->call_.rrf_k) : std::move(legs[0].ranking);
-        then(std::move(candidates));
-      });
+  auto rank = [self = shared_from_this(), fused, count, then = std::move(then)](auto& results) mutable {
+    Candidates candidates;
+    std::vector<vector_search::Leg> legs;
+    for (size_t i = 0; i < results.size(); ++i) {
+      if (!results[i].ok()) {
+        return self->Fail(fused ? Annotate(results[i].status(), absl::StrCat("prefetch[", i, "]"))
+                                : results[i].status());
+      }
+      vector_search::Leg& leg = legs.emplace_back();
+      if (fused) leg.weight = self->call_.prefetch[i].weight;
+      for (FoundPoint& point : results[i]->points) {
+        leg.ranking.push_back({point.id, point.score});
+        candidates.payloads.try_emplace(point.id, std::move(point.payload));
+      }
+      self->TakeReport(*results[i]);
+    }
+    candidates.full = !fused && legs[0].ranking.size() >= count;
+    candidates.ranking = fused ? Fuse(legs, self->call_.fusion, self->call_.rrf_k) : std::move(legs[0].ranking);
+    then(std::move(candidates));
+  };
+  auto gather = Gather<SearchReply>::Make(searches.size(), [this, rank = std::move(rank)](auto results) mutable {
+    coordinator_->GoOn([rank = std::move(rank), results = std::move(results)]() mutable { rank(results); });
+  });
   for (size_t i = 0; i < searches.size(); ++i) {
     coordinator_->SearchOne(ctx_, entry_, targets_, std::move(searches[i]), gather->Slot(i));
   }
