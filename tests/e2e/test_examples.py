@@ -37,6 +37,18 @@ def test_a_search_example_finds_the_right_program_and_tidies_up(stack, name, tmp
     assert not [n for n in names if n.startswith("example-")]
 
 
+def test_the_queries_example_shows_every_kind(stack):
+    lines = run(stack, sys.executable, str(ROOT / "examples/queries.py")).splitlines()
+    words = lines[lines.index("by words, and where they are:") + 1:][:3]
+    assert {line.split()[0] for line in words} == {"moby", "leagues", "sea-around-us"}
+    assert all("<em>oceans</em>" in line for line in words)
+    kinds = lines[lines.index("the best of each kind:") + 1:][:3]
+    assert {line.split()[0] for line in kinds} == {"novel", "science", "household"}
+    alike = lines[lines.index("like these two, unlike that one:") + 1:][:2]
+    assert {line.split()[0] for line in alike} == {"leagues", "sea-around-us"}
+    assert lines[-1] == "kinds since 1860: household 2, novel 2, science 1"
+
+
 def test_the_embeddings_example_ranks_by_meaning(stack):
     lines = run(stack, sys.executable, str(ROOT / "examples/openai_embeddings.py")).splitlines()
     scores = [float(line.split()[0]) for line in lines[:3]]
