@@ -37,6 +37,7 @@ if(ALCOVE_SANITIZE)
     # Standalone fences are invisible to ThreadSanitizer; the code that uses them is annotated where it matters.
     add_compile_options($<$<CXX_COMPILER_ID:GNU>:-Wno-tsan>)
     target_sources(alcove_sanitizer PRIVATE ${CMAKE_SOURCE_DIR}/cmake/sanitizers/tsan_absl.cc)
+    include_directories(BEFORE SYSTEM ${CMAKE_SOURCE_DIR}/cmake/sanitizers/include)
     target_link_options(alcove_options INTERFACE -rdynamic)
   endif()
   target_link_libraries(alcove_options INTERFACE

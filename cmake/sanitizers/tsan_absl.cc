@@ -220,5 +220,36 @@ bool CondVar::WaitWithDeadline(Mutex* mutex, Time deadline) {
   return GiveUpAndTakeAgain(mutex, [&] { return real(this, mutex, deadline); });
 }
 
+// A notification that has come already is seen without its lock, by an atomic flag.
+#define ALCOVE_NOTIFICATION(kind, method) "_ZN" kind "4absl7debian312Notification" method
+
+void Notification::Notify() {
+  const auto real = ALCOVE_REAL(ALCOVE_NOTIFICATION("", "6NotifyEv"), void, Notification*);
+  __tsan_release(this);
+  real(this);
+}
+
+void Notification::WaitForNotification() const {
+  const auto real = ALCOVE_REAL(ALCOVE_NOTIFICATION("K", "19WaitForNotificationEv"), void, const Notification*);
+  real(this);
+  __tsan_acquire(const_cast<Notification*>(this));
+}
+
+bool Notification::WaitForNotificationWithTimeout(absl::Duration timeout) const {
+  const auto real = ALCOVE_REAL(ALCOVE_NOTIFICATION("K", "30WaitForNotificationWithTimeoutENS0_8DurationE"), bool,
+                                const Notification*, absl::Duration);
+  const bool notified = real(this, timeout);
+  if (notified) __tsan_acquire(const_cast<Notification*>(this));
+  return notified;
+}
+
+bool Notification::WaitForNotificationWithDeadline(absl::Time deadline) const {
+  const auto real = ALCOVE_REAL(ALCOVE_NOTIFICATION("K", "31WaitForNotificationWithDeadlineENS0_4TimeE"), bool,
+                                const Notification*, absl::Time);
+  const bool notified = real(this, deadline);
+  if (notified) __tsan_acquire(const_cast<Notification*>(this));
+  return notified;
+}
+
 }  // namespace debian3
 }  // namespace absl
