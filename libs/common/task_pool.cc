@@ -259,11 +259,6 @@ size_t TaskPool::QueueDepth() const {
   return impl_->tasks.size();
 }
 
-bool TaskPool::Busy() const {
-  absl::MutexLock lock(&impl_->mu);
-  return !impl_->tasks.empty() || impl_->running > 0;
-}
-
 int AvailableCpus() {
   cpu_set_t set;
   CPU_ZERO(&set);

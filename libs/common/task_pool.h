@@ -47,8 +47,6 @@ class TaskPool {
   void WaitIdle();
   // Tasks queued and not yet begun.
   size_t QueueDepth() const;
-  // Whether any submitted task is queued or running.
-  bool Busy() const;
 
  private:
   struct Impl;

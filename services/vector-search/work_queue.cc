@@ -36,28 +36,18 @@ absl::Status WorkQueue::Submit(absl::AnyInvocable<void()> task) {
 
 absl::Status WorkQueue::SubmitShort(net::Loop& loop, absl::AnyInvocable<void()> task) {
   const auto index = static_cast<size_t>(loop.index());
-  if (index >= turns_.size() || pool_.Busy()) return Submit(std::move(task));
+  if (index >= at_end_.size() || at_end_[index] != nullptr) return Submit(std::move(task));
   if (not_short_.load(std::memory_order_relaxed) > 0) {
     not_short_.fetch_sub(1, std::memory_order_relaxed);
     return Submit(std::move(task));
   }
-  Turn& turn = turns_[index];
-  if (turn.task != nullptr) {
-    pool_.Submit(std::exchange(turn.task, nullptr));
-    return Submit(std::move(task));
-  }
-  turn.task = std::move(task);
-  if (!std::exchange(turn.ends, true)) {
-    // Posted work runs after everything that was ready in this turn.
-    loop.Post([this, &turn] { EndTurn(turn); });
-  }
+  at_end_[index] = std::move(task);
+  // Posted work runs after everything that was ready in this turn.
+  loop.Post([this, index] { RunHere(std::exchange(at_end_[index], nullptr)); });
   return absl::OkStatus();
 }
 
-void WorkQueue::EndTurn(Turn& turn) {
-  turn.ends = false;
-  absl::AnyInvocable<void()> task = std::exchange(turn.task, nullptr);
-  if (task == nullptr) return;
+void WorkQueue::RunHere(absl::AnyInvocable<void()> task) {
   const int64_t begun = CpuNanos();
   task();
   const int64_t took = CpuNanos() - begun;

@@ -22,9 +22,9 @@ class WorkQueue {
   // RESOURCE_EXHAUSTED, with a hint when to try again, when as many tasks are waiting as may; the task is then dropped.
   absl::Status Submit(absl::AnyInvocable<void()> task);
 
-  // The same for work that is usually short, from `loop`'s own thread. A task that comes alone, while the pool is idle,
-  // runs at the end of the loop's turn, which saves waking a worker for it and the loop for its answer. One that takes
-  // more processor time than kShort holds up the loop once and sends those after it to the pool.
+  // The same for work that is usually short, from `loop`'s own thread. The first task of a turn runs at the turn's end,
+  // which saves waking a worker for it and the loop for its answer; the others go to the pool. One that takes more
+  // processor time than kShort holds up the loop once and sends those after it to the pool.
   absl::Status SubmitShort(net::Loop& loop, absl::AnyInvocable<void()> task);
 
   TaskPool& pool() { return pool_; }
@@ -32,16 +32,12 @@ class WorkQueue {
   static constexpr absl::Duration kShort = absl::Microseconds(500);
 
  private:
-  // What waits for the end of a loop's turn; the loop's own.
-  struct Turn {
-    absl::AnyInvocable<void()> task;
-    bool ends = false;  // its end has been asked for
-  };
-  void EndTurn(Turn& turn);
+  void RunHere(absl::AnyInvocable<void()> task);
 
   const std::string name_;
   const size_t max_;
-  std::array<Turn, 16> turns_;         // by the loop's index
+  // What waits for the end of each loop's turn, by the loop's index; the loop's own.
+  std::array<absl::AnyInvocable<void()>, 16> at_end_;
   std::atomic<int64_t> not_short_{0};  // tasks to come that are not tried on a loop
   TaskPool pool_;
 };
