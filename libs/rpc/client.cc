@@ -7,10 +7,10 @@
 
 #include <absl/container/flat_hash_set.h>
 #include <absl/strings/str_cat.h>
-#include <boost/asio/ip/tcp.hpp>
 
 #include "libs/common/net_address.h"
 #include "libs/common/status.h"
+#include "libs/net/dial.h"
 #include "libs/net/grpc_call.h"
 #include "libs/net/grpc_wire.h"
 #include "libs/net/http2_client.h"
@@ -21,9 +21,6 @@
 namespace alcove::rpc {
 namespace {
 
-using asio::ip::tcp;
-
-constexpr size_t kReadBuffer = 64 * 1024;
 constexpr int kAttempts = 2;
 
 }  // namespace
@@ -32,7 +29,7 @@ constexpr int kAttempts = 2;
 // leaves alone.
 class Client::Line final : public net::Http2Client::Owner {
  public:
-  Line(net::Loop& loop, const Client& client) : loop_(loop), client_(client), resolver_(loop.io()) {}
+  Line(net::Loop& loop, const Client& client) : loop_(loop), client_(client) {}
 
   net::Loop& loop() const { return loop_; }
   const Client& client() const { return client_; }
@@ -54,17 +51,13 @@ class Client::Line final : public net::Http2Client::Owner {
   void OnClientDraining(net::Http2Client* http2) override;
   void OnClientGone(net::Http2Client* http2, const absl::Status& why) override;
   void Connect();
-  void ConnectTo(const tcp::endpoint& endpoint);
   void OnReconnectTimer();
 
   net::Loop& loop_;
   const Client& client_;
-  // Handlers in flight test it before they touch this object.
-  const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::shared_ptr<net::Connection> connection_;
   net::Http2Client* http2_ = nullptr;                     // the protocol of connection_
   std::vector<std::weak_ptr<net::Connection>> draining_;  // take no new calls
-  tcp::resolver resolver_;
   absl::flat_hash_set<std::shared_ptr<Pending>> calls_;
   std::deque<std::weak_ptr<Pending>> waiting_;  // for a connection, in order
   uint32_t failures_ = 0;                       // to connect, in a row
@@ -215,32 +208,9 @@ void Client::Line::Connect() {
   auto http2 =
       std::make_unique<net::Http2Client>(loop_, this, net::Http2ClientOptions{.keepalive = client_.options_.keepalive});
   http2_ = http2.get();
-  net::Connection::Options options;
-  options.read_buffer = kReadBuffer;
-  connection_ = std::make_shared<net::Connection>(
-      loop_, tcp::socket(loop_.io()), std::move(http2), options,
-      client_.tls_ == nullptr ? nullptr : std::make_unique<net::TlsFilter>(client_.tls_, client_.host_));
-  boost::system::error_code error;
-  const auto literal = asio::ip::make_address(client_.host_, error);
-  if (!error) return ConnectTo(tcp::endpoint(literal, client_.port_));
-  resolver_.async_resolve(client_.host_, std::to_string(client_.port_),
-                          [this, alive = alive_, connection = connection_](const boost::system::error_code& failure,
-                                                                           const tcp::resolver::results_type& results) {
-                            if (!*alive || connection != connection_) return;
-                            if (failure || results.empty()) {
-                              connection->Close(absl::UnavailableError(
-                                  absl::StrCat("cannot resolve ", client_.address_, ": ", failure.message())));
-                              return;
-                            }
-                            // Attempts take turns over the addresses of the name.
-                            auto it = results.begin();
-                            std::advance(it, failures_ % results.size());
-                            ConnectTo(it->endpoint());
-                          });
-}
-
-void Client::Line::ConnectTo(const tcp::endpoint& endpoint) {
-  connection_->Connect(endpoint, client_.options_.connect_timeout);
+  connection_ =
+      net::Dial(loop_, client_.address_, std::move(http2), client_.options_.connect_timeout, failures_,
+                client_.tls_ == nullptr ? nullptr : std::make_unique<net::TlsFilter>(client_.tls_, client_.host_));
 }
 
 void Client::Line::OnClientConnected(net::Http2Client* http2) {
@@ -267,13 +237,9 @@ void Client::Line::OnClientGone(net::Http2Client* http2, const absl::Status& why
     failures_ = 0;
     retry_at_ns_ = 0;
   } else {
-    absl::Duration wait = client_.options_.reconnect_backoff;
-    for (uint32_t i = 0; i < failures_ && wait < client_.options_.max_reconnect_backoff; ++i) wait *= 2;
-    wait = std::min(wait, client_.options_.max_reconnect_backoff);
-    ++failures_;
-    // Jitter spreads the processes of a cluster over the second half of the wait.
-    const double fraction = 0.5 + 0.5 * static_cast<double>(loop_.Random() >> 11) * 0x1p-53;
-    retry_at_ns_ = net::Loop::NowNs() + absl::ToInt64Nanoseconds(wait * fraction);
+    const absl::Duration pause = net::RedialPause(loop_, ++failures_, client_.options_.reconnect_backoff,
+                                                  client_.options_.max_reconnect_backoff);
+    retry_at_ns_ = net::Loop::NowNs() + absl::ToInt64Nanoseconds(pause);
   }
   if (!waiting_.empty()) loop_.timers().Arm(reconnect_timer_, std::max(retry_at_ns_, net::Loop::NowNs()));
 }
@@ -296,14 +262,11 @@ void Client::Line::Reconnect() {
 
 void Client::Line::Close() {
   closed_ = true;
-  *alive_ = false;
-  resolver_.cancel();
   loop_.timers().Cancel(reconnect_timer_);
   const absl::Status why = absl::CancelledError("the client is closed");
-  if (connection_ != nullptr) draining_.push_back(connection_);
   http2_ = nullptr;
-  connection_ = nullptr;
   std::vector<std::shared_ptr<net::Connection>> connections;
+  if (connection_ != nullptr) connections.push_back(std::exchange(connection_, nullptr));
   for (const std::weak_ptr<net::Connection>& weak : draining_) {
     if (std::shared_ptr<net::Connection> connection = weak.lock()) connections.push_back(std::move(connection));
   }
@@ -324,7 +287,6 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Make(const net::LoopThreads& loo
   ALCOVE_ASSIGN_OR_RETURN(const HostPort target, ParseHostPort(address));
   std::unique_ptr<Client> client(new Client(loops, address, std::move(options)));
   client->host_ = target.host;
-  client->port_ = target.port;
   if (const TlsFiles& files = client->options_.tls; files.enabled()) {
     ALCOVE_RETURN_IF_ERROR(CheckClientTls(files));
     ALCOVE_ASSIGN_OR_RETURN(client->tls_, net::MakeClientTls({files.ca, files.certificate, files.private_key}));

@@ -81,7 +81,6 @@ class Client {
   const std::string address_;
   const ClientOptions options_;
   std::string host_;
-  uint16_t port_ = 0;
   std::shared_ptr<asio::ssl::context> tls_;
   std::vector<std::shared_ptr<Line>> lines_;  // one for each loop
   std::atomic<size_t> next_line_{0};          // for calls from other threads

@@ -4,29 +4,21 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "libs/common/net_address.h"
+#include "libs/net/dial.h"
 #include "libs/net/views.h"
 #include "services/gateway/upstream/health_probe.h"
 
 namespace alcove::gateway {
-namespace {
-constexpr size_t kUpstreamReadBuffer = 64 * 1024;
-using asio::ip::tcp;
-}  // namespace
 
 Endpoint::Endpoint(UpstreamPool& pool, std::string address)
     : pool_(pool),
       loop_(pool.loop()),
       address_(std::move(address)),
-      resolver_(pool.loop().io()),
       health_(pool.options().health),
       breaker_(pool.options().breaker),
       limit_(pool.options().max_in_flight_per_endpoint) {}
 
-Endpoint::~Endpoint() {
-  Stop();
-  *alive_ = false;
-}
+Endpoint::~Endpoint() { Stop(); }
 
 void Endpoint::Start() {
   started_ = true;
@@ -80,42 +72,7 @@ void Endpoint::EnsureClient() {
                                                                  .connection_window = pool_.options().connection_window,
                                                                  .keepalive = pool_.options().keepalive});
   client_ = client.get();
-  net::Connection::Options options;
-  options.read_buffer = kUpstreamReadBuffer;
-  connection_ = std::make_shared<net::Connection>(loop_, tcp::socket(loop_.io()), std::move(client), options);
-  Resolve();
-}
-
-void Endpoint::Resolve() {
-  const absl::StatusOr<HostPort> target = ParseHostPort(address_);
-  if (!target.ok()) {
-    connection_->Close(target.status());
-    return;
-  }
-  boost::system::error_code error;
-  const auto literal = asio::ip::make_address(target->host, error);
-  if (!error) {
-    ConnectTo(tcp::endpoint(literal, target->port));
-    return;
-  }
-  resolver_.async_resolve(
-      target->host, std::to_string(target->port),
-      [this, alive = alive_, connection = connection_](const boost::system::error_code& failure,
-                                                       const tcp::resolver::results_type& results) {
-        if (!*alive || connection != connection_) return;
-        if (failure || results.empty()) {
-          connection->Close(absl::UnavailableError(absl::StrCat("cannot resolve ", address_, ": ", failure.message())));
-          return;
-        }
-        // Attempts take turns over the addresses of the name.
-        auto it = results.begin();
-        std::advance(it, connect_failures_ % results.size());
-        ConnectTo(it->endpoint());
-      });
-}
-
-void Endpoint::ConnectTo(const tcp::endpoint& endpoint) {
-  connection_->Connect(endpoint, pool_.options().connect_timeout);
+  connection_ = net::Dial(loop_, address_, std::move(client), pool_.options().connect_timeout, connect_failures_);
 }
 
 net::ClientStream* Endpoint::NewStream(net::ClientStreamHandler* handler) {
@@ -153,13 +110,8 @@ void Endpoint::OnClientGone(net::Http2Client* client, const absl::Status& why) {
     return;
   }
   const UpstreamOptions& options = pool_.options();
-  absl::Duration wait = options.backoff_base;
-  for (uint32_t i = 0; i < connect_failures_ && wait < options.backoff_max; ++i) wait *= 2;
-  wait = std::min(wait, options.backoff_max);
-  ++connect_failures_;
-  // Jitter spreads the gateways of a cluster over the second half of the wait.
-  const double fraction = 0.5 + 0.5 * static_cast<double>(loop_.Random() >> 11) * 0x1p-53;
-  retry_at_ns_ = net::Loop::NowNs() + absl::ToInt64Nanoseconds(wait * fraction);
+  const absl::Duration pause = net::RedialPause(loop_, ++connect_failures_, options.backoff_base, options.backoff_max);
+  retry_at_ns_ = net::Loop::NowNs() + absl::ToInt64Nanoseconds(pause);
   loop_.timers().Arm(reconnect_timer_, retry_at_ns_);
 }
 

@@ -6,8 +6,6 @@
 #include <string_view>
 #include <vector>
 
-#include <boost/asio/ip/tcp.hpp>
-
 #include "libs/net/http2_client.h"
 #include "libs/net/loop.h"
 #include "services/gateway/policy/balancer.h"
@@ -67,8 +65,6 @@ class Endpoint final : public net::Http2Client::Owner {
   void OnClientGone(net::Http2Client* client, const absl::Status& why) override;
 
   void EnsureClient();
-  void Resolve();
-  void ConnectTo(const asio::ip::tcp::endpoint& endpoint);
   void OnReconnectTimer();
   void OnCheckTimer();
   void OnCheckDone(bool passed, std::string_view why);
@@ -76,12 +72,9 @@ class Endpoint final : public net::Http2Client::Owner {
   UpstreamPool& pool_;
   net::Loop& loop_;
   const std::string address_;
-  // Outlived by nothing: handlers in flight test it before they touch this object.
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::shared_ptr<net::Connection> connection_;
   net::Http2Client* client_ = nullptr;  // the protocol of connection_
   std::vector<std::weak_ptr<net::Connection>> draining_;
-  asio::ip::tcp::resolver resolver_;
 
   EndpointHealth health_;
   CircuitBreaker breaker_;
