@@ -5,13 +5,11 @@
 #include <string>
 #include <utility>
 
-#include <absl/strings/str_cat.h>
-
 #include "alcove/cache/v1/cache.pb.h"
 #include "libs/common/status.h"
 #include "libs/rpc/credentials.h"
 #include "libs/rpc/method.h"
-#include "libs/testing/child_process.h"
+#include "libs/testing/certificates.h"
 #include "libs/testing/temp_dir.h"
 
 namespace alcove::rpc {
@@ -47,18 +45,9 @@ class Face final : public Service {
 // A self-signed certificate, its own authority, for a host name and an address.
 inline absl::StatusOr<TlsFiles> MakeTlsFiles(const alcove::testing::TempDir& folder, const std::string& host,
                                              const std::string& address) {
-  ALCOVE_RETURN_IF_ERROR(
-      alcove::testing::RunProgram(
-          {"openssl",
-           {"req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-keyout",
-            "key.pem", "-out", "cert.pem", "-subj", absl::StrCat("/CN=", host), "-addext",
-            absl::StrCat("subjectAltName=DNS:", host, ",IP:", address)},
-           {},
-           folder.path(),
-           {},
-           {}})
-          .status());
-  return TlsFiles{folder.File("cert.pem"), folder.File("key.pem"), folder.File("cert.pem")};
+  ALCOVE_ASSIGN_OR_RETURN(const alcove::testing::Certificate made,
+                          alcove::testing::MakeCertificate(folder, host, address));
+  return TlsFiles{made.certificate, made.private_key, made.certificate};
 }
 
 }  // namespace alcove::rpc

@@ -25,8 +25,7 @@ AccessLog ReadAccessLog(const std::string& text) {
 }
 
 void AddUpstream(const char* name, const google::protobuf::RepeatedPtrField<std::string>& endpoints,
-                 const config::GatewayUpstreamsConfig& settings, size_t max_message_bytes,
-                 std::vector<UpstreamOptions>& out) {
+                 const config::GatewayUpstreamsConfig& settings, size_t max_message_bytes, AppOptions& app) {
   if (endpoints.empty()) return;
   UpstreamOptions options;
   options.name = name;
@@ -35,7 +34,20 @@ void AddUpstream(const char* name, const google::protobuf::RepeatedPtrField<std:
   options.connect_timeout = ToDuration(settings.connect_timeout());
   options.health.interval = ToDuration(settings.health_interval());
   options.max_message_bytes = max_message_bytes;
-  out.push_back(std::move(options));
+  options.tls = app.upstream_tls;
+  app.upstreams.push_back(std::move(options));
+}
+
+// Null when the settings ask for cleartext.
+absl::StatusOr<std::shared_ptr<asio::ssl::context>> ReadUpstreamTls(const config::TlsConfig& tls) {
+  if (tls.certificate().empty() != tls.private_key().empty()) {
+    return InvalidField("upstreams.tls", "certificate and private_key belong together");
+  }
+  if (tls.certificate().empty() && tls.client_ca().empty()) return nullptr;
+  absl::StatusOr<std::shared_ptr<asio::ssl::context>> context =
+      net::MakeClientTls({tls.client_ca(), tls.certificate(), tls.private_key()});
+  if (!context.ok()) return InvalidField("upstreams.tls", context.status().message());
+  return context;
 }
 
 absl::Status CheckEndpoints(const char* field, const google::protobuf::RepeatedPtrField<std::string>& endpoints) {
@@ -103,12 +115,13 @@ absl::StatusOr<GatewayOptions> ReadOptions(const config::GatewayConfig& settings
   app.flows.single_flight_wait = ToDuration(cache.single_flight_wait());
   app.flows.batch_size = settings.ingest().batch_size();
   app.flows.parallel_batches = settings.ingest().parallel_batches();
+  ALCOVE_ASSIGN_OR_RETURN(app.upstream_tls, ReadUpstreamTls(upstreams.tls()));
   // A reply may carry what a request of the largest size stored.
   const size_t max_message = http.max_body_bytes() + (8u << 20);
-  AddUpstream("inference", upstreams.inference(), upstreams, max_message, app.upstreams);
-  AddUpstream("vector-search", upstreams.vector_search(), upstreams, max_message, app.upstreams);
-  AddUpstream("fhe-proxy", upstreams.fhe_proxy(), upstreams, max_message, app.upstreams);
-  AddUpstream("cache", upstreams.cache(), upstreams, max_message, app.upstreams);
+  AddUpstream("inference", upstreams.inference(), upstreams, max_message, app);
+  AddUpstream("vector-search", upstreams.vector_search(), upstreams, max_message, app);
+  AddUpstream("fhe-proxy", upstreams.fhe_proxy(), upstreams, max_message, app);
+  AddUpstream("cache", upstreams.cache(), upstreams, max_message, app);
 
   options.keys.rate_per_second = auth.rate_limit();
   options.keys.burst = auth.rate_burst();

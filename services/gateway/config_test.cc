@@ -4,11 +4,14 @@
 #include <gtest/gtest.h>
 
 #include "libs/common/config.h"
+#include "libs/testing/certificates.h"
+#include "libs/testing/status_matchers.h"
 
 namespace alcove::gateway {
 namespace {
 
 using alcove::config::v1::GatewayConfig;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 std::string Error(const std::string& yaml) {
@@ -43,6 +46,20 @@ TEST(GatewayConfig, RefusesWhatCannotWork) {
   EXPECT_THAT(Error("auth: {admin_key: short}"), HasSubstr("24"));
   EXPECT_THAT(Error("http: {tls: {certificate: a.pem}}"), HasSubstr("belong together"));
   EXPECT_THAT(Error("upstreams: {cache: [nonsense]}"), HasSubstr("upstreams.cache"));
+}
+
+TEST(GatewayConfig, ReadsTheFilesOfTlsTowardsTheProcesses) {
+  EXPECT_THAT(Error("upstreams: {tls: {certificate: a.pem}}"), HasSubstr("upstreams.tls: certificate and private_key"));
+  EXPECT_THAT(Error("upstreams: {tls: {client_ca: /nonexistent.pem}}"),
+              AllOf(HasSubstr("upstreams.tls"), HasSubstr("/nonexistent.pem")));
+  const testing::TempDir folder;
+  ALCOVE_ASSERT_OK_AND_ASSIGN(const testing::Certificate made, testing::MakeCertificate(folder, "g", "127.0.0.1"));
+  auto config = DefaultConfig<GatewayConfig>();
+  config.mutable_upstreams()->mutable_tls()->set_client_ca(made.certificate);
+  const auto options = ReadOptions(config, "1");
+  ASSERT_TRUE(options.ok()) << options.status();
+  for (const UpstreamOptions& upstream : options->app.upstreams) EXPECT_NE(upstream.tls, nullptr);
+  EXPECT_NE(options->app.upstream_tls, nullptr);
 }
 
 TEST(GatewayConfig, AnEmptyListSwitchesAProcessOff) {

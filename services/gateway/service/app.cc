@@ -50,7 +50,7 @@ AppCore::AppCore(net::Loop& loop, SharedState& shared)
       shared_(shared),
       upstreams_(loop, &shared.siblings),
       backends_(upstreams_),
-      probe_(loop, shared.processes()),
+      probe_(loop, shared.processes(), shared.options.upstream_tls),
       flows_(backends_, loop.executor(), shared.options.flows, &shared.metrics),
       keys_{shared.options.use_keys ? shared.store : nullptr, shared.directory, &shared.workers},
       authenticator_(shared.options.use_keys ? shared.directory : nullptr, &shared.workers),

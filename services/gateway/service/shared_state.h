@@ -38,6 +38,7 @@ struct AppOptions {
   bool use_keys = true;
   FlowOptions flows;
   std::vector<UpstreamOptions> upstreams;
+  std::shared_ptr<asio::ssl::context> upstream_tls;  // theirs, all the same; null: cleartext
 };
 
 // What a route leads to.

@@ -26,11 +26,14 @@ asio::awaitable<absl::StatusOr<std::string>> GrpcBackends::Call(RequestContext c
                                    std::move(options));
 }
 
-EndpointProbe::EndpointProbe(net::Loop& loop, std::vector<KnownProcess> processes) : pools_(loop), client_(pools_) {
+EndpointProbe::EndpointProbe(net::Loop& loop, std::vector<KnownProcess> processes,
+                             std::shared_ptr<asio::ssl::context> tls)
+    : pools_(loop), client_(pools_) {
   for (const KnownProcess& process : processes) {
     UpstreamOptions options;
     options.name = ProbeName(process);
     options.endpoints = {process.address};
+    options.tls = tls;
     options.connect_timeout = absl::Milliseconds(500);
     options.backoff_max = absl::Milliseconds(200);
     options.active_health = false;

@@ -28,7 +28,8 @@ class GrpcBackends final : public Backends {
 // that the answer is about the process and not about what the balancer thinks of it.
 class EndpointProbe final : public ProcessProbe {
  public:
-  EndpointProbe(net::Loop& loop, std::vector<KnownProcess> processes);
+  // `tls` as in UpstreamOptions.
+  EndpointProbe(net::Loop& loop, std::vector<KnownProcess> processes, std::shared_ptr<asio::ssl::context> tls);
   void Stop();
 
   asio::awaitable<absl::StatusOr<std::string>> Ask(RequestContext ctx, KnownProcess process, std::string method,

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "libs/common/net_address.h"
 #include "libs/net/dial.h"
 #include "libs/net/views.h"
 #include "services/gateway/upstream/health_probe.h"
@@ -14,6 +15,7 @@ Endpoint::Endpoint(UpstreamPool& pool, std::string address)
     : pool_(pool),
       loop_(pool.loop()),
       address_(std::move(address)),
+      host_(ParseHostPort(address_).value_or(HostPort()).host),
       health_(pool.options().health),
       breaker_(pool.options().breaker),
       limit_(pool.options().max_in_flight_per_endpoint) {}
@@ -72,7 +74,9 @@ void Endpoint::EnsureClient() {
                                                                  .connection_window = pool_.options().connection_window,
                                                                  .keepalive = pool_.options().keepalive});
   client_ = client.get();
-  connection_ = net::Dial(loop_, address_, std::move(client), pool_.options().connect_timeout, connect_failures_);
+  const std::shared_ptr<asio::ssl::context>& tls = pool_.options().tls;
+  connection_ = net::Dial(loop_, address_, std::move(client), pool_.options().connect_timeout, connect_failures_,
+                          tls == nullptr ? nullptr : std::make_unique<net::TlsFilter>(tls, host_));
 }
 
 net::ClientStream* Endpoint::NewStream(net::ClientStreamHandler* handler) {

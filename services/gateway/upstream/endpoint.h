@@ -72,6 +72,7 @@ class Endpoint final : public net::Http2Client::Owner {
   UpstreamPool& pool_;
   net::Loop& loop_;
   const std::string address_;
+  const std::string host_;  // of it; empty when it is no address
   std::shared_ptr<net::Connection> connection_;
   net::Http2Client* client_ = nullptr;  // the protocol of connection_
   std::vector<std::weak_ptr<net::Connection>> draining_;

@@ -51,7 +51,7 @@ class Call final : public GrpcCall, public net::ClientStreamHandler {
     began_ns_ = loop_.now_ns();
     stream_ = endpoint_->NewStream(this);
     net::HeaderList& head = stream_->head();
-    net::StartGrpcHead(method_, pool_.options().name, "application/grpc", head);
+    net::StartGrpcHead(method_, pool_.options().name, "application/grpc", head, pool_.options().tls != nullptr);
     for (const net::HeaderList::Field field : options_.metadata)
       head.AddLower(field.name, field.value, field.sensitive);
     if (!context_.tenant().empty()) head.AddLower("x-alcove-tenant", context_.tenant());

@@ -234,7 +234,8 @@ void GrpcProxy::Impl::Stream::Attempt() {
   upstream_ = endpoint_->NewStream(this);
   net::HeaderList& head = upstream_->head();
   std::string_view content_type = client_->headers().Get("content-type");
-  net::StartGrpcHead(client_->path(), method_->pool->options().name, content_type, head);
+  const UpstreamOptions& upstream = method_->pool->options();
+  net::StartGrpcHead(client_->path(), upstream.name, content_type, head, upstream.tls != nullptr);
   for (const net::HeaderList::Field field : client_->headers()) {
     if (ForwardableRequestField(field.name)) head.AddLower(field.name, field.value, field.sensitive);
   }

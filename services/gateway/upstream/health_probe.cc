@@ -23,7 +23,8 @@ void HealthProbe::Begin() {
   const HealthOptions& options = endpoint_.pool().options().health;
   stream_ = endpoint_.NewStream(this);
   net::HeaderList& head = stream_->head();
-  net::StartGrpcHead("/grpc.health.v1.Health/Check", endpoint_.address(), "application/grpc", head);
+  net::StartGrpcHead("/grpc.health.v1.Health/Check", endpoint_.address(), "application/grpc", head,
+                     endpoint_.pool().options().tls != nullptr);
   head.AddLower("grpc-timeout", net::FormatGrpcTimeout(options.timeout));
   stream_->Submit();
   stream_->SendData(std::string_view("\0\0\0\0\0", net::kGrpcPrefixBytes));

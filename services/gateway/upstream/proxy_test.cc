@@ -11,6 +11,8 @@
 
 #include "absl/strings/match.h"
 #include "libs/common/status.h"
+#include "libs/testing/certificates.h"
+#include "libs/testing/status_matchers.h"
 #include "services/gateway/upstream/grpc_client.h"
 #include "services/gateway/upstream/grpc_proxy.h"
 #include "services/gateway/upstream/test_backend.h"
@@ -76,12 +78,14 @@ class ProxyHandler final : public net::Handler {
 // A loop on a thread of its own, with a client that calls the gateway.
 class ClientLoop {
  public:
-  explicit ClientLoop(const std::string& target) : loop_(0), thread_([this] { loop_.Run(); }) {
+  explicit ClientLoop(const std::string& target, std::shared_ptr<asio::ssl::context> tls = nullptr)
+      : loop_(0), thread_([this] { loop_.Run(); }) {
     OnLoop([&] {
       set_ = std::make_unique<UpstreamSet>(loop_);
       UpstreamOptions options;
       options.name = "gateway";
       options.endpoints = {target};
+      options.tls = tls;
       options.active_health = false;
       options.breaker.failures_to_open = 1'000'000;
       options.health.eject_after = 0;
@@ -188,6 +192,38 @@ TEST_F(ProxyTest, ForwardsAUnaryCallAndItsTrailers) {
   EXPECT_EQ(r.bytes_out, 10u);
   EXPECT_THAT(setup_.registry.Render(),
               HasSubstr("alcove_gateway_grpc_requests_total{service=\"t.T\",method=\"Echo\",code=\"OK\"} 1"));
+}
+
+// Health checks, forwarded calls and the gateway's own all go over TLS, both sides proven.
+TEST_F(ProxyTest, SpeaksTlsToBackendsItCanTrust) {
+  const testing::TempDir folder, strangers;
+  ALCOVE_ASSERT_OK_AND_ASSIGN(const testing::Certificate own, testing::MakeCertificate(folder, "b", "127.0.0.1"));
+  ALCOVE_ASSERT_OK_AND_ASSIGN(const testing::Certificate other, testing::MakeCertificate(strangers, "b", "127.0.0.1"));
+  net::ServerOptions tls;
+  tls.tls = true;
+  tls.tls_options = {own.certificate, own.private_key, own.certificate};
+  logs_.push_back(std::make_unique<BackendLog>());
+  backends_.push_back(StartBackend(*logs_.back(), 0, tls));
+  ASSERT_NE(backends_.back(), nullptr);
+  ALCOVE_ASSERT_OK_AND_ASSIGN(auto trusting, net::MakeClientTls({own.certificate, own.certificate, own.private_key}));
+  ALCOVE_ASSERT_OK_AND_ASSIGN(auto doubting, net::MakeClientTls({other.certificate, own.certificate, own.private_key}));
+  const std::string address = absl::StrCat("127.0.0.1:", backends_.back()->port());
+  setup_.backends = {address};
+  setup_.upstream = [&](UpstreamOptions& options) {
+    options.tls = trusting;
+    options.active_health = true;
+    options.health.interval = absl::Milliseconds(20);
+  };
+  Start(0);
+  EXPECT_THAT(client_->Unary("/t.T/Echo", "hello"), testing::IsOkAndHolds("hello"));
+  EXPECT_TRUE(Eventually([&] { return logs_.back()->health_checks > 1; }));
+  ClientLoop direct(address, trusting);
+  EXPECT_THAT(direct.Unary("/t.T/Echo", "hello"), testing::IsOkAndHolds("hello"));
+  ClientLoop stranger(address, doubting);
+  EXPECT_THAT(stranger.Unary("/t.T/Echo", "hello"),
+              testing::StatusIs(absl::StatusCode::kUnavailable, HasSubstr("certificate verify failed")));
+  ClientLoop cleartext(address);
+  EXPECT_THAT(cleartext.Unary("/t.T/Echo", "hello"), testing::StatusIs(absl::StatusCode::kUnavailable));
 }
 
 TEST_F(ProxyTest, ForwardsMessagesLargerThanEveryWindow) {

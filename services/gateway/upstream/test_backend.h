@@ -160,8 +160,7 @@ class BackendHandler final : public net::Handler {
   BackendLog& log_;
 };
 
-inline std::unique_ptr<net::Server> StartBackend(BackendLog& log, uint16_t port = 0) {
-  net::ServerOptions options;
+inline std::unique_ptr<net::Server> StartBackend(BackendLog& log, uint16_t port = 0, net::ServerOptions options = {}) {
   options.port = port;
   options.threads = 1;
   auto server = net::Server::Start(options, [&log](net::Loop&) { return std::make_unique<BackendHandler>(log); });

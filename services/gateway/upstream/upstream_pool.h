@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "libs/net/loop.h"
+#include "libs/net/tls.h"
 #include "services/gateway/policy/balancer.h"
 #include "services/gateway/policy/circuit_breaker.h"
 #include "services/gateway/policy/endpoint_health.h"
@@ -35,6 +36,7 @@ struct UpstreamOptions {
   absl::Duration backoff_max = absl::Seconds(2);
   uint32_t stream_window = 1u << 20;
   uint32_t connection_window = 16u << 20;
+  std::shared_ptr<asio::ssl::context> tls;  // of a client (net::MakeClientTls); null: cleartext
   bool active_health = true;  // grpc.health.v1 Check every health.interval; UNIMPLEMENTED counts as passed
   HealthOptions health;
   CircuitBreakerOptions breaker;
