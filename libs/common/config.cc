@@ -163,6 +163,7 @@ absl::StatusOr<ConfigOutcome> LoadConfigMessage(const ConfigProgram& program, ab
         path, text, [&, &path = path](int) { return absl::StrCat("flag --", path); }, message));
   }
   ALCOVE_RETURN_IF_ERROR(CheckConfig(message));
+  if (program.check != nullptr && !line.print) ALCOVE_RETURN_IF_ERROR(program.check(message));
   if (line.check || line.print) {
     outcome.action = ConfigAction::kExit;
     outcome.output = line.print ? ConfigToYaml(message) : "the configuration is valid\n";

@@ -20,6 +20,7 @@
 // YAML is limited to 1 MiB, 32 levels and 50,000 nodes; anchors and aliases are refused.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -40,6 +41,9 @@ struct ConfigProgram {
   std::string version;      // for --version
   // Defaults of this service that differ from those of a shared schema: {"server.listen", "127.0.0.1:7101"}.
   std::vector<std::pair<std::string, std::string>> defaults;
+  // What the schema cannot say: settings that exclude one another, files that must be there. Before a start and for
+  // --check-config, on the loaded message.
+  std::function<absl::Status(const google::protobuf::Message&)> check;
 };
 
 // Reads an environment variable list; replaced in tests.

@@ -246,6 +246,22 @@ TEST(Config, AnswersHelpVersionCheckAndPrint) {
   EXPECT_FALSE(Load({"--check-config", "--http.port=0"}).ok());
 }
 
+TEST(Config, AsksTheProgramWhatTheSchemaCannotSay) {
+  const ConfigProgram program = {.service = "some-service", .check = [](const google::protobuf::Message& message) {
+                                   const int port = static_cast<const SampleConfig&>(message).http().port();
+                                   return port == 9 ? absl::InvalidArgumentError("not nine") : absl::OkStatus();
+                                 }};
+  const auto load = [&](std::vector<const char*> args) {
+    SampleConfig config;
+    return LoadConfigMessage(program, args, {}, config).status();
+  };
+  for (const char* action : {"--check-config", "--ratio=0.5"}) {
+    EXPECT_TRUE(load({action, "--http.port=8"}).ok());
+    EXPECT_EQ(load({action, "--http.port=9"}).message(), "not nine");
+  }
+  EXPECT_TRUE(load({"--print-config", "--http.port=9"}).ok()) << "shown all the same";
+}
+
 TEST(Config, RendersItsReferenceAsMarkdown) {
   const std::string page = Output({"--print-config-reference"});
   EXPECT_THAT(page,

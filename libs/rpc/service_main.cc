@@ -123,6 +123,11 @@ absl::Status Run(const ConfigProgram& program, const config::v1::ServerConfig& c
 
 }  // namespace
 
+absl::Status CheckServerConfig(const config::v1::ServerConfig& server) {
+  const TlsFiles files = {server.tls().certificate(), server.tls().private_key(), server.tls().client_ca()};
+  return files.enabled() ? Annotate(CheckServerTls(files), "server.tls") : absl::OkStatus();
+}
+
 int RunLoadedService(const ConfigProgram& program, const config::v1::LogConfig& log,
                      const config::v1::ServerConfig& server, const std::string& config_yaml,
                      const BuildService& build) {

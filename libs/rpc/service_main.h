@@ -32,6 +32,7 @@
 #include "libs/common/config.h"
 #include "libs/common/metrics.h"
 #include "libs/common/shutdown.h"
+#include "libs/common/status.h"
 #include "libs/rpc/server.h"
 
 #ifndef ALCOVE_VERSION
@@ -72,10 +73,18 @@ using BuildService = std::function<absl::StatusOr<std::unique_ptr<ServiceInstanc
 int RunLoadedService(const ConfigProgram& program, const config::v1::LogConfig& log,
                      const config::v1::ServerConfig& server, const std::string& config_yaml, const BuildService& build);
 
+// INVALID_ARGUMENT or NOT_FOUND, naming the setting, when the server could not use its files.
+absl::Status CheckServerConfig(const config::v1::ServerConfig& server);
+
 // `Config` is a message with the fields log (LogConfig) and server (ServerConfig).
 template <typename Config, typename Build>
 int RunService(int argc, char** argv, const ConfigProgram& program, Build build) {
-  const auto config = LoadConfigOrExit<Config>(argc, argv, program);
+  ConfigProgram checked = program;
+  checked.check = [&](const google::protobuf::Message& message) -> absl::Status {
+    ALCOVE_RETURN_IF_ERROR(CheckServerConfig(static_cast<const Config&>(message).server()));
+    return program.check == nullptr ? absl::OkStatus() : program.check(message);
+  };
+  const auto config = LoadConfigOrExit<Config>(argc, argv, checked);
   return RunLoadedService(program, config.log(), config.server(), ConfigToYaml(config),
                           [&](const ServiceHost& host) { return build(config, host); });
 }

@@ -85,7 +85,13 @@ int main(int argc, char** argv) {
   alcove::ShutdownSignal& shutdown = alcove::ShutdownSignal::Install();
   const auto config = alcove::LoadConfigOrExit<GatewayConfig>(
       argc, argv,
-      {"gateway", "alcove-gateway", "The public door of Alcove: REST and gRPC on one port.", alcove::kVersion});
+      {.service = "gateway",
+       .binary = "alcove-gateway",
+       .description = "The public door of Alcove: REST and gRPC on one port.",
+       .version = alcove::kVersion,
+       .check = [](const google::protobuf::Message& message) {
+         return alcove::gateway::ReadOptions(static_cast<const GatewayConfig&>(message), alcove::kVersion).status();
+       }});
   alcove::LogOptions log;
   log.service = "alcove-gateway";
   log.level = alcove::ParseLogLevel(config.log().level()).value_or(alcove::LogLevel::kInfo);

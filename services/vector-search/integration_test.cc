@@ -309,7 +309,7 @@ TEST(TheProcess, SaysWhichShardNobodyHolds) {
                   absl::StrCat("--store.url=sqlite:", dir.File("x.db"))};
   auto process = testing::ChildProcess::Start(options);
   ASSERT_THAT(process, IsOk());
-  EXPECT_THAT((*process)->WaitForExit(), testing::IsOkAndHolds(1));
+  EXPECT_THAT((*process)->WaitForExit(), testing::IsOkAndHolds(2)) << "as for every wrong configuration";
   EXPECT_THAT((*process)->Output(), HasSubstr("no node holds shard 1"));
 }
 

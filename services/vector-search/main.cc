@@ -33,7 +33,12 @@ int main(int argc, char** argv) {
        .binary = "alcove-vector-search",
        .description = "Sharded vector search over a durable log.",
        .version = alcove::kVersion,
-       .defaults = {{"server.listen", "127.0.0.1:7110"}, {"server.admin_listen", "127.0.0.1:9110"}}},
+       .defaults = {{"server.listen", "127.0.0.1:7110"}, {"server.admin_listen", "127.0.0.1:9110"}},
+       .check =
+           [](const google::protobuf::Message& message) {
+             const auto& config = static_cast<const alcove::config::v1::VectorSearchConfig&>(message);
+             return alcove::vector_search::PlanCluster(config).status();
+           }},
       [](const alcove::config::v1::VectorSearchConfig& config,
          const alcove::rpc::ServiceHost& host) -> absl::StatusOr<std::unique_ptr<alcove::rpc::ServiceInstance>> {
         ALCOVE_ASSIGN_OR_RETURN(auto node, alcove::vector_search::Node::Make(config, host.registry, host.loops));

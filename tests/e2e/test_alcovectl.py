@@ -102,3 +102,8 @@ def test_every_service_explains_and_checks_its_configuration(tmp_path):
         wrong = subprocess.run([binary, "--config", bad, "--check-config"], capture_output=True, text=True)
         assert wrong.returncode == 2, wrong
         assert "levl" in wrong.stderr and "level" in wrong.stderr
+        # A file that is not there would keep it from starting.
+        tls = "upstreams.tls.client_ca=/nope.pem" if name == "alcove-gateway" else "server.tls.certificate=/nope.pem"
+        needs = ["--model=m=/m"] if name == "alcove-inference" else []
+        wrong = subprocess.run([binary, f"--{tls}", *needs, "--check-config"], capture_output=True, text=True)
+        assert wrong.returncode == 2 and tls.split(".tls")[0] + ".tls" in wrong.stderr, wrong
