@@ -68,6 +68,9 @@ absl::StatusOr<std::shared_ptr<asio::ssl::context>> MakeServerTls(const TlsOptio
 }
 
 absl::StatusOr<std::shared_ptr<asio::ssl::context>> MakeClientTls(const ClientTlsOptions& options) {
+  if (options.certificate_file.empty() != options.private_key_file.empty()) {
+    return absl::InvalidArgumentError("certificate and private_key belong together");
+  }
   auto context = MakeContext(asio::ssl::context::tls_client);
   if (!options.certificate_file.empty()) {
     ALCOVE_RETURN_IF_ERROR(UseIdentity(*context, options.certificate_file, options.private_key_file));
@@ -95,11 +98,13 @@ TlsFilter::TlsFilter(std::shared_ptr<asio::ssl::context> context, const std::str
     : context_(std::move(context)) {
   Open();
   SSL_set_connect_state(ssl_);
+  // No name would be no check. It means this machine, as where it is resolved.
+  const std::string& name = server_name.empty() ? "localhost" : server_name;
   // An address is looked for among the certificate's addresses, and is not sent as a name (RFC 6066, 3).
   X509_VERIFY_PARAM* verify = SSL_get0_param(ssl_);
-  if (X509_VERIFY_PARAM_set1_ip_asc(verify, server_name.c_str()) != 1) {
-    X509_VERIFY_PARAM_set1_host(verify, server_name.data(), server_name.size());
-    SSL_set_tlsext_host_name(ssl_, server_name.c_str());
+  if (X509_VERIFY_PARAM_set1_ip_asc(verify, name.c_str()) != 1) {
+    X509_VERIFY_PARAM_set1_host(verify, name.data(), name.size());
+    SSL_set_tlsext_host_name(ssl_, name.c_str());
   }
   ERR_clear_error();
   (void)SSL_do_handshake(ssl_);

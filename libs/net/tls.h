@@ -18,7 +18,8 @@ namespace alcove::net {
 absl::StatusOr<std::shared_ptr<asio::ssl::context>> MakeServerTls(const TlsOptions& options);
 
 // A client's: TLS 1.2 and newer, ALPN h2, and a server certificate that the authorities in `ca_file` (empty: those of
-// the system) have signed for the server's name. INVALID_ARGUMENT names the file that cannot be used.
+// the system) have signed for the server's name. INVALID_ARGUMENT names the file that cannot be
+// used, or is missing.
 struct ClientTlsOptions {
   std::string ca_file;
   std::string certificate_file;  // of this client, for servers that ask for one; with its key, or both empty

@@ -288,8 +288,10 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Make(const net::LoopThreads& loo
   std::unique_ptr<Client> client(new Client(loops, address, std::move(options)));
   client->host_ = target.host;
   if (const TlsFiles& files = client->options_.tls; files.enabled()) {
-    ALCOVE_RETURN_IF_ERROR(CheckClientTls(files));
-    ALCOVE_ASSIGN_OR_RETURN(client->tls_, net::MakeClientTls({files.ca, files.certificate, files.private_key}));
+    absl::StatusOr<std::shared_ptr<asio::ssl::context>> tls =
+        net::MakeClientTls({files.ca, files.certificate, files.private_key});
+    if (!tls.ok()) return Annotate(tls.status(), "TLS");
+    client->tls_ = *std::move(tls);
   }
   for (size_t i = 0; i < loops.size(); ++i) client->lines_.push_back(std::make_shared<Line>(loops[i], *client));
   return client;

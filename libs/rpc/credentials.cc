@@ -27,23 +27,14 @@ absl::Status CheckPair(const TlsFiles& files) {
   return absl::InvalidArgumentError("TLS: a certificate and its private key must be given together");
 }
 
-absl::Status CheckFiles(const TlsFiles& files) {
-  ALCOVE_RETURN_IF_ERROR(ReadPem(files.certificate, "certificate").status());
-  ALCOVE_RETURN_IF_ERROR(ReadPem(files.private_key, "private key").status());
-  return ReadPem(files.ca, "authorities").status();
-}
-
 }  // namespace
 
 absl::Status CheckServerTls(const TlsFiles& files) {
   ALCOVE_RETURN_IF_ERROR(CheckPair(files));
   if (files.certificate.empty()) return absl::InvalidArgumentError("TLS: a server needs a certificate");
-  return CheckFiles(files);
-}
-
-absl::Status CheckClientTls(const TlsFiles& files) {
-  ALCOVE_RETURN_IF_ERROR(CheckPair(files));
-  return CheckFiles(files);
+  ALCOVE_RETURN_IF_ERROR(ReadPem(files.certificate, "certificate").status());
+  ALCOVE_RETURN_IF_ERROR(ReadPem(files.private_key, "private key").status());
+  return ReadPem(files.ca, "authorities").status();
 }
 
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> MakeChannelCredentials(const TlsFiles& files) {

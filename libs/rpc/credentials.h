@@ -19,7 +19,6 @@ struct TlsFiles {
 
 // INVALID_ARGUMENT when only one of certificate and key is given; an error naming the file when one cannot be read.
 absl::Status CheckServerTls(const TlsFiles& files);
-absl::Status CheckClientTls(const TlsFiles& files);
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> MakeChannelCredentials(const TlsFiles& files);
 
 }  // namespace alcove::rpc

@@ -40,10 +40,7 @@ void AddUpstream(const char* name, const google::protobuf::RepeatedPtrField<std:
 
 // Null when the settings ask for cleartext.
 absl::StatusOr<std::shared_ptr<asio::ssl::context>> ReadUpstreamTls(const config::TlsConfig& tls) {
-  if (tls.certificate().empty() != tls.private_key().empty()) {
-    return InvalidField("upstreams.tls", "certificate and private_key belong together");
-  }
-  if (tls.certificate().empty() && tls.client_ca().empty()) return nullptr;
+  if (tls.certificate().empty() && tls.private_key().empty() && tls.client_ca().empty()) return nullptr;
   absl::StatusOr<std::shared_ptr<asio::ssl::context>> context =
       net::MakeClientTls({tls.client_ca(), tls.certificate(), tls.private_key()});
   if (!context.ok()) return InvalidField("upstreams.tls", context.status().message());
