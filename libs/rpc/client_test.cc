@@ -15,6 +15,9 @@
 #include <gtest/gtest.h>
 
 #include "libs/common/status.h"
+#include "libs/net/grpc_wire.h"
+#include "libs/net/server.h"
+#include "libs/net/server_stream.h"
 #include "libs/rpc/face_for_test.h"
 #include "libs/rpc/server.h"
 #include "libs/testing/child_process.h"
@@ -104,17 +107,9 @@ TEST_F(RpcClient, CarriesTheContextAndBringsTheAnswer) {
     response.set_value("v");
     return absl::OkStatus();
   };
-  TraceContext trace = NewTrace(true);
-  trace.state = "vendor=1";
-  const RequestContext sent({"acme", "req-1", "key-7", trace}, absl::Now() + absl::Seconds(30), {}, Criticality::kLow);
+  const RequestContext sent = FullContext();
   EXPECT_THAT(Get(sent), testing::IsOkAndHolds("v"));
-  EXPECT_EQ(seen.tenant(), "acme");
-  EXPECT_EQ(seen.request_id(), "req-1");
-  EXPECT_EQ(seen.key_id(), "key-7");
-  EXPECT_EQ(seen.criticality(), Criticality::kLow);
-  EXPECT_EQ(seen.trace().trace_id, trace.trace_id);
-  EXPECT_EQ(seen.trace().state, "vendor=1");
-  EXPECT_NEAR(absl::ToDoubleSeconds(seen.deadline() - sent.deadline()), 0, 1);
+  ExpectCarried(sent, seen);
 }
 
 TEST_F(RpcClient, AnswersOnTheLoopThatAsked) {
@@ -284,6 +279,53 @@ TEST_F(RpcClient, LeavesAConnectionThatDrains) {
   (*kept)(absl::OkStatus());
   ALCOVE_EXPECT_OK(slow.Wait());
   drain.join();
+}
+
+// Resets each stream as not processed while `refusals` last, then answers with an empty message.
+class Refuser final : public net::Handler {
+ public:
+  explicit Refuser(std::atomic<int>& refusals) : refusals_(refusals) {}
+  void OnExchange(std::shared_ptr<net::Exchange> exchange) override { exchange->Respond({.status = 404}); }
+  net::StreamHandler* OnGrpcStream(net::ServerStream& stream) override { return new Stream(stream, refusals_); }
+
+ private:
+  class Stream final : public net::StreamHandler {
+   public:
+    Stream(net::ServerStream& stream, std::atomic<int>& refusals) : stream_(stream) {
+      if (refusals.fetch_sub(1) > 0) stream_.Reset(kRefusedStream);
+    }
+    void OnData(std::string_view bytes) override { stream_.Consume(bytes.size()); }
+    void OnEnd() override {
+      net::HeaderList head, trailers;
+      head.AddLower("content-type", "application/grpc");
+      stream_.SendHeaders(200, head, false);
+      std::string message;
+      net::AppendGrpcMessage("", message);
+      stream_.SendData(message);
+      net::AppendGrpcTrailers(absl::OkStatus(), trailers);
+      stream_.SendEnd(&trailers);
+    }
+    void OnDrained() override {}
+    void OnClose(uint32_t) override { delete this; }
+
+   private:
+    static constexpr uint32_t kRefusedStream = 7;  // RFC 9113, 7
+    net::ServerStream& stream_;
+  };
+  std::atomic<int>& refusals_;
+};
+
+TEST_F(RpcClient, TriesOnceMoreWhatCertainlyReachedNothing) {
+  std::atomic<int> refusals = 1;
+  ALCOVE_ASSERT_OK_AND_ASSIGN(const auto server, net::Server::Start({.port = 0, .loops = &loops_}, [&](net::Loop&) {
+                                return std::make_unique<Refuser>(refusals);
+                              }));
+  ALCOVE_ASSERT_OK_AND_ASSIGN(client_, Client::Make(loops_, absl::StrCat("127.0.0.1:", server->port())));
+  EXPECT_THAT(Get(Within(absl::Seconds(20))), testing::IsOkAndHolds(""));
+  EXPECT_EQ(refusals, -1) << "two streams";
+  refusals = 2;
+  EXPECT_THAT(Get(Within(absl::Seconds(20))), StatusIs(absl::StatusCode::kUnavailable));
+  client_ = nullptr;
 }
 
 TEST_F(RpcClient, EndsItsCallsWhenItCloses) {

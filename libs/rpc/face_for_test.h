@@ -5,7 +5,11 @@
 #include <string>
 #include <utility>
 
+#include <absl/time/clock.h>
+#include <gtest/gtest.h>
+
 #include "alcove/cache/v1/cache.pb.h"
+#include "libs/common/request_context.h"
 #include "libs/common/status.h"
 #include "libs/rpc/credentials.h"
 #include "libs/rpc/method.h"
@@ -48,6 +52,26 @@ inline absl::StatusOr<TlsFiles> MakeTlsFiles(const alcove::testing::TempDir& fol
   ALCOVE_ASSIGN_OR_RETURN(const alcove::testing::Certificate made,
                           alcove::testing::MakeCertificate(folder, host, address));
   return TlsFiles{made.certificate, made.private_key, made.certificate};
+}
+
+// A context with a value for everything that travels.
+inline RequestContext FullContext() {
+  TraceContext trace = NewTrace(true);
+  trace.state = "vendor=1";
+  return RequestContext({"acme", "req-1", "key-7", trace}, absl::Now() + absl::Seconds(30), {}, Criticality::kLow);
+}
+
+// That the callee of a call made with `sent` has seen all of it.
+inline void ExpectCarried(const RequestContext& sent, const RequestContext& seen) {
+  EXPECT_EQ(seen.tenant(), sent.tenant());
+  EXPECT_EQ(seen.request_id(), sent.request_id());
+  EXPECT_EQ(seen.key_id(), sent.key_id());
+  EXPECT_EQ(seen.criticality(), sent.criticality());
+  EXPECT_EQ(seen.trace().trace_id, sent.trace().trace_id);
+  EXPECT_NE(seen.trace().span_id, sent.trace().span_id) << "the callee works in a span of its own";
+  EXPECT_TRUE(seen.trace().sampled());
+  EXPECT_EQ(seen.trace().state, sent.trace().state);
+  EXPECT_NEAR(absl::ToDoubleSeconds(seen.deadline() - sent.deadline()), 0, 1);
 }
 
 }  // namespace alcove::rpc

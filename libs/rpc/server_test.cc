@@ -69,21 +69,11 @@ TEST_F(RpcServer, CarriesTheWholeContextFromCallerToCallee) {
     response.set_value("v");
     return absl::OkStatus();
   };
-  TraceContext trace = NewTrace(true);
-  trace.state = "vendor=1";
-  const RequestContext sent({"acme", "req-1", "key-7", trace}, absl::Now() + absl::Seconds(30), {}, Criticality::kLow);
+  const RequestContext sent = FullContext();
   cache::GetResponse response;
   ALCOVE_ASSERT_OK(Get(sent, &response));
   EXPECT_EQ(response.value(), "v");
-  EXPECT_EQ(seen.tenant(), "acme");
-  EXPECT_EQ(seen.request_id(), "req-1");
-  EXPECT_EQ(seen.key_id(), "key-7");
-  EXPECT_EQ(seen.criticality(), Criticality::kLow);
-  EXPECT_EQ(seen.trace().trace_id, trace.trace_id);
-  EXPECT_NE(seen.trace().span_id, trace.span_id) << "the callee works in a span of its own";
-  EXPECT_TRUE(seen.trace().sampled());
-  EXPECT_EQ(seen.trace().state, "vendor=1");
-  EXPECT_NEAR(absl::ToDoubleSeconds(seen.deadline() - sent.deadline()), 0, 1);
+  ExpectCarried(sent, seen);
 }
 
 TEST_F(RpcServer, MakesUpWhatACallerLeavesOut) {
