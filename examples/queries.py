@@ -38,7 +38,7 @@ def show(title, points):
 
 
 vectors = embed([text for *_, text in BOOKS])
-# "about" is searched by meaning (a vector) and by words (BM25 over the payload field "text").
+# Searched by meaning in the vector field "about", and by words in "words": BM25 over the payload field "text".
 call("POST", "/v1/collections", {
     "name": NAME,
     "vectors": {"about": {"dimension": len(vectors[0]), "metric": "cosine"}},

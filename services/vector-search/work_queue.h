@@ -13,7 +13,7 @@
 
 namespace alcove::vector_search {
 
-// Thread-safe. Outlives the loops it is given.
+// Thread-safe. Outlives the servers whose loops it is given.
 class WorkQueue {
  public:
   WorkQueue(int threads, size_t max_queue, const std::string& name)

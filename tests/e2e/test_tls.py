@@ -35,7 +35,7 @@ class Suite:
     def __init__(self, folder, trusted, gateway_trusts):
         self.folder, self.processes = folder, []
         self.cert, self.key = trusted
-        inference, *shards, cache, fhe, self.port = [f"127.0.0.1:{p}" for p in free_ports(6)]
+        inference, *shards, cache, fhe, self.door = [f"127.0.0.1:{p}" for p in free_ports(6)]
         nodes = ", ".join(f"{{address: '{s}', shards: [{i}]}}" for i, s in enumerate(shards))
         store = f"--store.url=sqlite:{folder}/alcove.db"
         self.start("inference", f"--server.listen={inference}", f"--model=default={MODEL}")
@@ -45,8 +45,8 @@ class Suite:
         self.start("cache", f"--server.listen={cache}")
         self.start("fhe-proxy", f"--server.listen={fhe}", f"--data_dir={folder}/fhe", f"--vector_search={shards[0]}",
                    *self.tls("vector_search_tls"))
-        self.url = "https://" + self.port.replace("127.0.0.1", "localhost")
-        self.start("gateway", f"--http.port={self.port.rsplit(':', 1)[1]}", store, f"--data_dir={folder}/gateway", "--auth.mode=none",
+        self.url = "https://" + self.door.replace("127.0.0.1", "localhost")
+        self.start("gateway", f"--http.port={self.door.rsplit(':', 1)[1]}", store, f"--data_dir={folder}/gateway", "--auth.mode=none",
                    f"--upstreams.inference=[{inference}]", f"--upstreams.vector_search=[{', '.join(shards)}]",
                    f"--upstreams.cache=[{cache}]", f"--upstreams.fhe_proxy=[{fhe}]", *self.tls("upstreams.tls", gateway_trusts),
                    f"--http.tls.certificate={self.cert}", f"--http.tls.private_key={self.key}", server=False)
@@ -57,11 +57,11 @@ class Suite:
 
     def start(self, name, *flags, server=True):
         own = ("--server.admin_listen=", *self.tls("server.tls")) if server else ()
-        log = open(self.folder / f"{name}-{len(self.processes)}.log", "w")
-        self.processes.append(subprocess.Popen([BUILD / f"bin/alcove-{name}", *flags, *own], stdout=log, stderr=log))
+        with open(self.folder / f"{name}-{len(self.processes)}.log", "w") as log:
+            self.processes.append(subprocess.Popen([BUILD / f"bin/alcove-{name}", *flags, *own], stdout=log, stderr=log))
 
     def ready(self):
-        """What /health/ready says, as soon as the gateway answers at all."""
+        """What /health/ready says."""
         return requests.get(self.url + "/health/ready", verify=self.cert, timeout=5).json()
 
     def wait(self, condition, seconds=60):
