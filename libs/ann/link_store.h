@@ -11,6 +11,7 @@
 #include "absl/types/span.h"
 #include "libs/ann/growable_array.h"
 #include "libs/ann/node_store.h"
+#include "libs/common/memory.h"
 
 namespace alcove::ann {
 
@@ -51,9 +52,9 @@ class LinkStore {
 
   void PrefetchLinks(NodeId node, int level) const {
     const Word* at = places(node, level);
-    for (size_t i = 0; i < words(level); i += 8) __builtin_prefetch(at + i, 0, 3);
+    for (size_t i = 0; i < words(level); i += 8) PrefetchForRead(at + i);
     // A list may straddle one more line.
-    __builtin_prefetch(at + words(level) - 1, 0, 3);
+    PrefetchForRead(at + words(level) - 1);
   }
 
   // Copies the links into `out`, which has room for capacity(level) + 2; returns how many.

@@ -14,6 +14,7 @@
 #include "libs/ann/epoch.h"
 #include "libs/ann/growable_array.h"
 #include "libs/ann/node_store.h"
+#include "libs/common/memory.h"
 
 namespace alcove::ann {
 
@@ -40,8 +41,8 @@ class RowTable {
     return node_of_row_.as<std::atomic<uint32_t>>()[row].load(std::memory_order_acquire) - 1;
   }
   RowId RowOf(NodeId node) const { return row_of_node_.as<uint32_t>()[node]; }
-  void PrefetchRowOf(NodeId node) const { __builtin_prefetch(row_of_node_.as<uint32_t>() + node); }
-  void PrefetchNodeOf(RowId row) const { __builtin_prefetch(node_of_row_.as<uint32_t>() + row); }
+  void PrefetchRowOf(NodeId node) const { PrefetchForRead(row_of_node_.as<uint32_t>() + node); }
+  void PrefetchNodeOf(RowId row) const { PrefetchForRead(node_of_row_.as<uint32_t>() + row); }
   bool IsLive(NodeId node) const { return NodeOf(RowOf(node)) == node; }
 
   // Row -> node becomes `node` if it is `expected` (kNoNode: absent). Returns whether it did.
