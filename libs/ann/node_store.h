@@ -89,12 +89,16 @@ class NodeStore {
 
   void PrefetchCode(NodeId node) const {
     const uint8_t* at = traversal_base_ + size_t{node} * traversal_stride_;
-    for (size_t i = 0; i < prefetch_bytes_; i += 64) PrefetchForRead(at + i);
+    if (prefetch_bytes_ <= 64) {
+      PrefetchForRead(at);
+    } else {
+      for (size_t i = 0; i < prefetch_bytes_; i += 64) PrefetchToL2(at + i);
+    }
     if (traversal_scales_ != nullptr) PrefetchForRead(traversal_scales_ + node);
   }
   void PrefetchVector(NodeId node) const {
     const uint8_t* at = vectors_.data() + size_t{node} * vector_stride_;
-    for (size_t i = 0; i < vector_stride_; i += 64) PrefetchForRead(at + i);
+    for (size_t i = 0; i < vector_stride_; i += 64) PrefetchToL2(at + i);
   }
 
   size_t vector_bytes() const { return vectors_.committed() + norms_.committed(); }
