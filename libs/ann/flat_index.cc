@@ -27,7 +27,7 @@ class FlatIndex final : public VectorIndex {
     ALCOVE_ASSIGN_OR_RETURN(
         index->store_,
         NodeStore::Make(
-            {.dim = options.dim, .metric = options.metric, .codes = Storage::kNone, .vectors = options.vectors},
+            {.dim = options.dim, .metric = options.metric, .codes = Storage::kNone, .vectors = options.vectors, .vectors_directory = options.vectors_directory},
             kMaxFlatNodes));
     ALCOVE_RETURN_IF_ERROR(index->rows_.Reserve(kMaxFlatNodes));
     return index;
@@ -109,7 +109,9 @@ class FlatIndex final : public VectorIndex {
   size_t dim() const override { return options_.dim; }
   Metric metric() const override { return options_.metric; }
   MemoryBreakdown MemoryUsage() const override {
-    return {.vectors = store_->vector_bytes() + store_->code_bytes(), .mapping = rows_.bytes() + sizeof(*this)};
+    return {.vectors = store_->vector_bytes() + store_->code_bytes(),
+            .mapping = rows_.bytes() + sizeof(*this),
+            .on_disk = store_->disk_bytes()};
   }
   absl::Status Optimize() override { return absl::OkStatus(); }
 
@@ -156,10 +158,12 @@ absl::StatusOr<std::unique_ptr<VectorIndex>> MakeFlatIndex(const FlatOptions& op
   return FlatIndex::Make(options);
 }
 
-absl::StatusOr<std::unique_ptr<VectorIndex>> LoadFlatIndex(const SnapshotHeader& header, SnapshotReader& reader) {
-  ALCOVE_ASSIGN_OR_RETURN(
-      auto index,
-      FlatIndex::Make({.dim = header.layout.dim, .metric = header.layout.metric, .vectors = header.layout.vectors}));
+absl::StatusOr<std::unique_ptr<VectorIndex>> LoadFlatIndex(const SnapshotHeader& header, const LoadOptions& options,
+                                                           SnapshotReader& reader) {
+  ALCOVE_ASSIGN_OR_RETURN(auto index, FlatIndex::Make({.dim = header.layout.dim,
+                                                       .metric = header.layout.metric,
+                                                       .vectors = header.layout.vectors,
+                                                       .vectors_directory = options.vectors_directory}));
   ALCOVE_RETURN_IF_ERROR(index->Load(header, reader));
   return index;
 }

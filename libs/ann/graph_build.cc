@@ -44,7 +44,8 @@ absl::StatusOr<std::unique_ptr<Graph>> Graph::Make(const HnswOptions& options, b
                                                           .metric = options.metric,
                                                           .codes = options.codes,
                                                           .vectors = options.vectors,
-                                                          .seed = options.seed},
+                                                          .seed = options.seed,
+                                                          .vectors_directory = options.vectors_directory},
                                                          options.max_rows));
   ALCOVE_RETURN_IF_ERROR(graph->links_.Reserve(options.max_rows));
   ALCOVE_RETURN_IF_ERROR(graph->rows_.Reserve(options.max_rows));

@@ -301,7 +301,8 @@ MemoryBreakdown HnswIndex::MemoryUsage() const {
           .codes = graph.store().code_bytes(),
           .links = graph.links().link_bytes(),
           .mapping = graph.rows().bytes() + graph.links().state_bytes() + sizeof(*this) + sizeof(graph),
-          .scratch = scratch};
+          .scratch = scratch,
+          .on_disk = graph.store().disk_bytes()};
 }
 
 absl::Status HnswIndex::SaveTo(ByteSink& sink) const {
@@ -332,7 +333,7 @@ absl::StatusOr<std::unique_ptr<VectorIndex>> MakeHnswIndex(const HnswOptions& op
   return HnswIndex::Make(options);
 }
 
-absl::StatusOr<std::unique_ptr<VectorIndex>> LoadHnswIndex(const SnapshotHeader& header, size_t max_threads,
+absl::StatusOr<std::unique_ptr<VectorIndex>> LoadHnswIndex(const SnapshotHeader& header, const LoadOptions& load,
                                                            SnapshotReader& reader) {
   auto made = HnswIndex::Make({.dim = header.layout.dim,
                                .metric = header.layout.metric,
@@ -341,9 +342,10 @@ absl::StatusOr<std::unique_ptr<VectorIndex>> LoadHnswIndex(const SnapshotHeader&
                                .seed = header.layout.seed,
                                .codes = header.layout.codes,
                                .vectors = header.layout.vectors,
-                               .max_threads = max_threads,
+                               .max_threads = load.max_threads,
                                .deterministic = header.deterministic,
-                               .max_rows = header.max_nodes},
+                               .max_rows = header.max_nodes,
+                               .vectors_directory = load.vectors_directory},
                               header.nodes > LinkStore::kNarrowNodes);
   if (absl::IsInvalidArgument(made.status())) return absl::DataLossError("snapshot header holds impossible values");
   if (!made.ok()) return made.status();

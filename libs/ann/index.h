@@ -84,6 +84,7 @@ struct MemoryBreakdown {
   size_t links = 0;    // graph
   size_t mapping = 0;  // row <-> node tables, tombstones, locks
   size_t scratch = 0;  // buffers kept for searches
+  size_t on_disk = 0;  // vectors in files, which the system caches while it has room; not in total()
   size_t total() const { return vectors + codes + links + mapping + scratch; }
 };
 
@@ -164,6 +165,7 @@ struct FlatOptions {
   size_t dim = 0;  // 1..kMaxDim
   Metric metric = Metric::kCosine;
   Storage vectors = Storage::kF32;  // kF32 or kF16
+  std::string vectors_directory;    // see HnswOptions
 };
 
 struct HnswOptions {
@@ -180,6 +182,9 @@ struct HnswOptions {
   // With `deterministic`, AddBatch inserts in order on one thread: the same calls give the same graph bit for bit.
   bool deterministic = false;
   size_t max_rows = size_t{1} << 26;  // capacity: address space reserved, not memory
+  // Keeps the vectors in a file without a name in this directory; empty: in memory. Codes and links stay in memory, so
+  // a search reads the disk only for the few candidates it ranks at the end.
+  std::string vectors_directory;
 };
 
 absl::StatusOr<std::unique_ptr<VectorIndex>> MakeFlatIndex(const FlatOptions& options);
@@ -188,6 +193,7 @@ absl::StatusOr<std::unique_ptr<VectorIndex>> MakeHnswIndex(const HnswOptions& op
 struct LoadOptions {
   size_t max_threads = 0;
   size_t max_bytes = ~size_t{0};  // refuses (RESOURCE_EXHAUSTED) snapshots that would need more memory
+  std::string vectors_directory;  // see HnswOptions; what the snapshot was made with does not matter
 };
 
 // Reads what SaveTo wrote, flat or HNSW. DATA_LOSS: truncated, damaged, inconsistent, or of an older format;

@@ -3,12 +3,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <csignal>
 #include <functional>
 #include <limits>
 #include <memory>
 #include <string>
 #include <unordered_set>
 #include <vector>
+
+#include <sys/resource.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -204,7 +207,7 @@ TEST_P(EachIndex, ReportsMemoryThatGrowsWithItsContent) {
 }
 
 std::vector<Maker> Makers() {
-  const auto hnsw = [](Storage codes, Storage vectors) {
+  const auto hnsw = [](Storage codes, Storage vectors, const std::string& directory = "") {
     return [=](Metric metric) {
       return *MakeHnswIndex({.dim = kDim,
                              .metric = metric,
@@ -213,7 +216,8 @@ std::vector<Maker> Makers() {
                              .codes = codes,
                              .vectors = vectors,
                              .max_threads = 1,
-                             .max_rows = 1 << 20});
+                             .max_rows = 1 << 20,
+                             .vectors_directory = directory});
     };
   };
   return {{"Flat", [](Metric metric) { return *MakeFlatIndex({.dim = kDim, .metric = metric}); }},
@@ -222,7 +226,11 @@ std::vector<Maker> Makers() {
           {"HnswF32", hnsw(Storage::kNone, Storage::kF32)},
           {"HnswInt8F32", hnsw(Storage::kInt8, Storage::kF32)},
           {"HnswInt4F16", hnsw(Storage::kInt4, Storage::kF16)},
-          {"HnswInt4Int8", hnsw(Storage::kInt4, Storage::kInt8)}};
+          {"HnswInt4Int8", hnsw(Storage::kInt4, Storage::kInt8)},
+          {"HnswInt4F16OnDisk", hnsw(Storage::kInt4, Storage::kF16, testing::TempDir())},
+          {"FlatOnDisk", [](Metric metric) {
+             return *MakeFlatIndex({.dim = kDim, .metric = metric, .vectors_directory = testing::TempDir()});
+           }}};
 }
 
 INSTANTIATE_TEST_SUITE_P(All, EachIndex, testing::ValuesIn(Makers()),
@@ -257,6 +265,60 @@ TEST(Hnsw, BuildsTheSameGraphTwiceWhenDeterministic) {
     out = sink.data;
   }
   EXPECT_TRUE(bytes[0] == bytes[1]);
+}
+
+TEST(OnDisk, KeepsVectorsOutOfMemoryThroughLoadingAndOptimizing) {
+  const auto data = Clustered(3000, kDim, 1);
+  const HnswOptions in_memory{.dim = kDim, .max_rows = 1 << 16};
+  HnswOptions on_disk = in_memory;
+  on_disk.vectors_directory = testing::TempDir();
+  auto oracle = *MakeHnswIndex(in_memory), index = *MakeHnswIndex(on_disk);
+  for (auto* each : {&oracle, &index}) ASSERT_TRUE((*each)->AddBatch(Sequence(3000), data, 1).ok());
+  const auto agrees = [&](const VectorIndex& other) {
+    const MemoryBreakdown memory = other.MemoryUsage(), all = oracle->MemoryUsage();
+    EXPECT_GE(memory.on_disk, 3000 * kDim * sizeof(float));
+    EXPECT_LE(memory.vectors + 3000 * kDim * sizeof(float), all.vectors);
+    EXPECT_EQ(all.on_disk, 0u);
+    for (size_t i = 0; i < 3000; i += 97) {
+      EXPECT_EQ(*other.Get(static_cast<RowId>(i)), *oracle->Get(static_cast<RowId>(i)));
+      EXPECT_EQ(*other.Search(Nth(data, i, kDim), {.k = 5}), *oracle->Search(Nth(data, i, kDim), {.k = 5}));
+    }
+  };
+  agrees(*index);
+  StringSink sink;
+  ASSERT_TRUE(index->SaveTo(sink).ok());
+  StringSource source(sink.data);
+  const auto loaded = LoadIndex(source, {.vectors_directory = testing::TempDir()});
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  agrees(**loaded);
+  ASSERT_TRUE((*loaded)->Optimize().ok());
+  ASSERT_TRUE(oracle->Optimize().ok());
+  agrees(**loaded);
+}
+
+TEST(OnDisk, SaysWhenThereIsNoSuchDirectoryOrTheDiskIsFull) {
+  const std::string directory = testing::TempDir() + "/ann_index_test_missing";
+  EXPECT_TRUE(absl::IsNotFound(MakeHnswIndex({.dim = kDim, .vectors_directory = directory}).status()));
+  auto index = *MakeHnswIndex({.dim = kDim, .vectors_directory = testing::TempDir()});
+  const auto data = Clustered(2000, kDim, 1);
+  ASSERT_TRUE(index->Add(0, Nth(data, 0, kDim)).ok());
+  // Files of this process may not become larger than the first step.
+  rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto handler = signal(SIGXFSZ, SIG_IGN);
+  const rlimit full{.rlim_cur = 64 << 10, .rlim_max = before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &full), 0);
+  absl::Status status;
+  RowId row = 1;
+  for (; row < 2000 && status.ok(); ++row) status = index->Add(row, Nth(data, row, kDim));
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  signal(SIGXFSZ, handler);
+  EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("disk"));
+  // What was there still is, and there is room again.
+  EXPECT_EQ(index->size(), row - 1);
+  EXPECT_EQ(*index->Get(0), std::vector<float>(data.begin(), data.begin() + kDim));
+  EXPECT_TRUE(index->Add(row, Nth(data, row, kDim)).ok());
 }
 
 TEST(Hnsw, ReusesTheMemoryOfRemovedRows) {

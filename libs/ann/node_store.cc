@@ -4,6 +4,9 @@
 #include <cmath>
 #include <cstring>
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include "absl/strings/str_cat.h"
 #include "libs/common/status.h"
 #include "libs/simd/quantize.h"
@@ -67,7 +70,7 @@ absl::StatusOr<std::unique_ptr<NodeStore>> NodeStore::Make(const StoreLayout& la
   ALCOVE_RETURN_IF_ERROR(store->codes_.Reserve(max_nodes * store->code_stride_));
   if (layout.codes == Storage::kNone) ALCOVE_RETURN_IF_ERROR(store->scales_.Reserve(max_nodes * 4));
   ALCOVE_RETURN_IF_ERROR(store->norms_.Reserve(max_nodes * (store->short_norms_ ? 2 : 4)));
-  ALCOVE_RETURN_IF_ERROR(store->vectors_.Reserve(max_nodes * store->vector_stride_));
+  ALCOVE_RETURN_IF_ERROR(store->vectors_.Reserve(max_nodes * store->vector_stride_, layout.vectors_directory));
   if (layout.codes == Storage::kNone) {
     store->traversal_scales_ = store->scales_.as<float>();
   } else if (layout.metric != Metric::kCosine) {
@@ -90,6 +93,13 @@ absl::Status NodeStore::Grow(size_t nodes, bool exact) {
   ALCOVE_RETURN_IF_ERROR(norms_.Grow(nodes * (short_norms_ ? 2 : 4), exact));
   ALCOVE_RETURN_IF_ERROR(vectors_.Grow(nodes * vector_stride_, exact));
   return absl::OkStatus();
+}
+
+void NodeStore::FetchFromDisk(NodeId node) const {
+  static const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t begin = size_t{node} * vector_stride_ / page * page;
+  const size_t end = (size_t{node} + 1) * vector_stride_;
+  madvise(vectors_.data() + begin, end - begin, MADV_WILLNEED);
 }
 
 float NodeStore::SignFactor(NodeId node) const {

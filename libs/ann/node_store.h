@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -28,7 +29,8 @@ struct StoreLayout {
   Metric metric = Metric::kCosine;
   Storage codes = Storage::kNone;
   Storage vectors = Storage::kF32;
-  uint64_t seed = 1;  // of the rotation applied before quantising
+  uint64_t seed = 1;              // of the rotation applied before quantising
+  std::string vectors_directory;  // where the vectors' file lies; empty: they are in memory
 };
 
 // A query in every form the distance kernels want. Reused between searches; one thread at a time.
@@ -97,11 +99,13 @@ class NodeStore {
     if (traversal_scales_ != nullptr) PrefetchForRead(traversal_scales_ + node);
   }
   void PrefetchVector(NodeId node) const {
+    if (vectors_.in_file()) return FetchFromDisk(node);
     const uint8_t* at = vectors_.data() + size_t{node} * vector_stride_;
     for (size_t i = 0; i < vector_stride_; i += 64) PrefetchToL2(at + i);
   }
 
   size_t vector_bytes() const { return vectors_.committed() + norms_.committed(); }
+  size_t disk_bytes() const { return vectors_.on_disk(); }
   size_t code_bytes() const { return codes_.committed() + scales_.committed(); }
 
   // The length of the vector; with kInt8 or kInt6 vectors under kCosine to 8 bits.
@@ -123,6 +127,8 @@ class NodeStore {
  private:
   NodeStore(const StoreLayout& layout, size_t max_nodes);
   auto CodeKernel() const { return layout_.codes == Storage::kInt8 ? kernels_.dot_u8_rows : kernels_.dot_u4_rows; }
+  // Begins to read a vector, so that the disk works on several at a time.
+  void FetchFromDisk(NodeId node) const;
   void SetNorm(NodeId node, float norm);
   void PrepareRaw(PreparedQuery& out) const;  // what Score needs, from out.raw
   void EncodeDirection(NodeId node, const float* vector, float norm, PreparedQuery& scratch);

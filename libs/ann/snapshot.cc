@@ -453,8 +453,8 @@ absl::StatusOr<std::unique_ptr<VectorIndex>> LoadFrom(SnapshotReader& reader, co
     return absl::ResourceExhaustedError(
         absl::StrCat("snapshot needs at least ", least, " bytes of memory; the limit is ", options.max_bytes));
   }
-  if (header.kind == SnapshotHeader::kFlat) return LoadFlatIndex(header, reader);
-  return LoadHnswIndex(header, options.max_threads, reader);
+  if (header.kind == SnapshotHeader::kFlat) return LoadFlatIndex(header, options, reader);
+  return LoadHnswIndex(header, options, reader);
 }
 
 }  // namespace alcove::ann

@@ -60,8 +60,9 @@ absl::Status SaveSnapshot(SnapshotHeader header, const NodeStore& store, const R
 absl::Status LoadSnapshot(const SnapshotHeader& header, NodeStore& store, RowTable& rows, Graph* graph,
                           SnapshotReader& reader);
 
-absl::StatusOr<std::unique_ptr<VectorIndex>> LoadFlatIndex(const SnapshotHeader& header, SnapshotReader& reader);
-absl::StatusOr<std::unique_ptr<VectorIndex>> LoadHnswIndex(const SnapshotHeader& header, size_t max_threads,
+absl::StatusOr<std::unique_ptr<VectorIndex>> LoadFlatIndex(const SnapshotHeader& header, const LoadOptions& options,
+                                                           SnapshotReader& reader);
+absl::StatusOr<std::unique_ptr<VectorIndex>> LoadHnswIndex(const SnapshotHeader& header, const LoadOptions& options,
                                                            SnapshotReader& reader);
 
 }  // namespace alcove::ann
