@@ -172,6 +172,12 @@ absl::StatusOr<CollectionConfig> ConfigFromProto(const pb::Collection& collectio
     if (hnsw.ef_construction() != 0) field.ef_construction = hnsw.ef_construction();
     if (hnsw.ef_search() != 0) field.ef_search = hnsw.ef_search();
     if (hnsw.codes() != pb::CODES_UNSPECIFIED) field.codes = static_cast<Codes>(hnsw.codes());
+    if (!pb::VectorStorage_IsValid(from.storage())) {
+      return InvalidField(absl::StrCat("vectors[\"", name, "\"].storage"), "is not a storage this version knows");
+    }
+    field.storage = from.storage() == pb::VECTOR_STORAGE_UNSPECIFIED ? DefaultStorage(field.codes)
+                                                                     : static_cast<VectorStorage>(from.storage());
+    field.on_disk = from.on_disk();
     config.vectors[name] = field;
   }
   for (const auto& [path, type] : collection.schema()) {
@@ -199,6 +205,8 @@ void CollectionToProto(const CollectionView& view, pb::Collection* out) {
     to.mutable_hnsw()->set_ef_construction(field.ef_construction);
     to.mutable_hnsw()->set_ef_search(field.ef_search);
     to.mutable_hnsw()->set_codes(static_cast<pb::Codes>(field.codes));
+    to.set_storage(static_cast<pb::VectorStorage>(field.storage));
+    to.set_on_disk(field.on_disk);
   }
   for (const auto& [path, type] : entry.config.schema) {
     (*out->mutable_schema())[path] = static_cast<pb::FieldType>(type);
@@ -211,6 +219,7 @@ void CollectionToProto(const CollectionView& view, pb::Collection* out) {
   out->set_shard_count(static_cast<uint32_t>(entry.placement.shard_count));
   out->set_points(view.points);
   out->set_memory_bytes(view.memory_bytes);
+  out->set_disk_bytes(view.disk_bytes);
   out->set_created_at_ms(absl::ToUnixMillis(entry.created_at));
   out->set_applied_sequence(view.applied_sequence);
 }

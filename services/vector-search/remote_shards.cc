@@ -183,7 +183,7 @@ void RemoteShards::Stats(const RequestContext& ctx, store::CollectionId collecti
         std::vector<HostedStats> stats;
         for (const pb::ShardStats& shard : response.shards()) {
           stats.push_back({static_cast<int32_t>(shard.shard()), shard.points(), shard.memory_bytes(),
-                           shard.applied_sequence(), shard.log_sequence(), shard.epoch()});
+                           shard.applied_sequence(), shard.log_sequence(), shard.epoch(), shard.disk_bytes()});
         }
         done(std::move(stats));
       });

@@ -203,6 +203,7 @@ void ShardFace::GetShardStats(rpc::UnaryCall* call, const pb::GetShardStatsReque
           out->set_applied_sequence(stats.applied);
           out->set_log_sequence(stats.head);
           out->set_epoch(stats.epoch);
+          out->set_disk_bytes(stats.disk_bytes);
         }
       });
 }

@@ -90,6 +90,21 @@ absl::Status RunCreate(const Invocation& invocation) {
                             ParseEnum<Metric>("METRIC_", invocation.Get("metric"), Metric_descriptor()));
     config.set_metric(metric);
   }
+  if (invocation.Has("codes") || invocation.Has("storage") || invocation.GetSwitch("on-disk")) {
+    VectorConfig& config = (*collection.mutable_vectors())[""];
+    if (invocation.Has("codes")) {
+      ALCOVE_ASSIGN_OR_RETURN(const Codes codes,
+                              ParseEnum<Codes>("CODES_", invocation.Get("codes"), Codes_descriptor()));
+      config.mutable_hnsw()->set_codes(codes);
+    }
+    if (invocation.Has("storage")) {
+      ALCOVE_ASSIGN_OR_RETURN(const VectorStorage storage,
+                              ParseEnum<VectorStorage>("VECTOR_STORAGE_", invocation.Get("storage"),
+                                                       VectorStorage_descriptor()));
+      config.set_storage(storage);
+    }
+    config.set_on_disk(invocation.GetSwitch("on-disk"));
+  }
   if (!invocation.Has("dimension") || invocation.Has("model")) collection.set_embedding_model(invocation.Get("model"));
   request.set_no_text_index(invocation.GetSwitch("no-text-index"));
   if (invocation.Has("text-language")) {
@@ -158,10 +173,15 @@ std::vector<CommandSpec> CollectionCommands() {
                       {"text-language", 0, "LANGUAGE", "",
                        "remove the endings of this language's words in searches by words: english, german, …"},
                       {"no-text-index", 0, "", "", "no searches by words"},
+                      {"codes", 0, "CODES", "int8", "what searches read in memory: int8, int4, bit1, f16 or f32"},
+                      {"storage", 0, "STORAGE", "f32",
+                       "how the vectors are kept: f32, f16, int8 or int6 (int4 with int8 is the smallest that loses little)"},
+                      {"on-disk", 0, "", "", "keep the vectors in files, and only codes and links in memory"},
                       {"shards", 0, "N", "0", "number of shards; 0 takes the server's default"},
                       {"description", 0, "TEXT", "", "free text"},
                       {"if-missing", 0, "", "", "succeed when it exists already"}}),
-       .details = "example:\n  alcovectl collections create packages --field section:keyword",
+       .details = "examples:\n  alcovectl collections create packages --field section:keyword\n"
+                  "  alcovectl collections create large --codes int4 --storage f16 --on-disk",
        .run = RunCreate},
       {.name = "collections delete",
        .summary = "Remove a collection and all its points",

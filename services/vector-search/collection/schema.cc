@@ -14,12 +14,38 @@
 namespace alcove::vector_search {
 namespace {
 
-// 2 holds sparse fields or fields of type geo or text; what holds neither is still written as 1.
-constexpr int64_t kConfigVersion = 2;
+// 2 holds sparse fields or fields of type geo or text, 3 says how vectors are kept; what needs neither is written as 1.
+constexpr int64_t kTextConfigVersion = 2;
+constexpr int64_t kConfigVersion = 3;
 
 absl::Status CheckRange(absl::string_view field, uint64_t value, uint64_t low, uint64_t high) {
   if (value >= low && value <= high) return absl::OkStatus();
   return InvalidField(field, absl::StrCat("must be ", low, " to ", high, ", not ", value));
+}
+
+// Which storage goes with which codes.
+absl::Status CheckStorage(absl::string_view label, const VectorField& field) {
+  const auto allowed = [&](Codes codes) {
+    switch (field.storage) {
+      case VectorStorage::kF32: return codes != Codes::kF16;
+      case VectorStorage::kF16: return codes != Codes::kF32;
+      case VectorStorage::kInt8: return codes == Codes::kInt8 || codes == Codes::kInt4;
+      case VectorStorage::kInt6: return codes == Codes::kInt4;
+    }
+    return false;
+  };
+  if (!allowed(field.codes)) {
+    return InvalidField(absl::StrCat(label, ".storage"),
+                        "does not go with these codes: F32 goes with F32, INT8, INT4 and BIT1, F16 with F16, INT8, INT4 "
+                        "and BIT1, INT8 with INT8 and INT4, INT6 with INT4");
+  }
+  const bool apart = field.codes != Codes::kF32 && field.codes != Codes::kF16 &&
+                     !(field.codes == Codes::kInt8 && field.storage == VectorStorage::kInt8);
+  if (field.on_disk && !apart) {
+    return InvalidField(absl::StrCat(label, ".on_disk"),
+                        "needs codes of fewer bits than the vectors: INT8, INT4 or BIT1, which stay in memory");
+  }
+  return absl::OkStatus();
 }
 
 bool IsKind(FieldType type, ValueView value) {
@@ -185,6 +211,7 @@ absl::Status ValidateConfig(const CollectionConfig& config) {
     ALCOVE_RETURN_IF_ERROR(
         CheckRange(label + ".hnsw.ef_construction", field.ef_construction, std::max<uint64_t>(8, field.m), 4096));
     ALCOVE_RETURN_IF_ERROR(CheckRange(label + ".hnsw.ef_search", field.ef_search, 1, 10'000));
+    ALCOVE_RETURN_IF_ERROR(CheckStorage(label, field));
   }
   if (config.sparse.size() > kMaxSparseFields) {
     return InvalidField("sparse", absl::StrCat("must be at most ", kMaxSparseFields, " fields"));
@@ -225,9 +252,11 @@ absl::Status ValidateConfig(const CollectionConfig& config) {
   return absl::OkStatus();
 }
 
+VectorStorage DefaultStorage(Codes codes) { return codes == Codes::kF16 ? VectorStorage::kF16 : VectorStorage::kF32; }
+
 std::string EncodeConfig(const CollectionConfig& config) {
   PayloadBuilder out;
-  int64_t version = config.sparse.empty() ? 1 : kConfigVersion;
+  int64_t version = config.sparse.empty() ? 1 : kTextConfigVersion;
   out.BeginObject();
   out.Key("description");
   out.String(config.description);
@@ -238,7 +267,7 @@ std::string EncodeConfig(const CollectionConfig& config) {
   for (const auto& [path, type] : config.schema) {
     out.Key(path);
     out.Integer(static_cast<int64_t>(type));
-    if (type == FieldType::kGeo || type == FieldType::kText) version = kConfigVersion;
+    if (type == FieldType::kGeo || type == FieldType::kText) version = kTextConfigVersion;
   }
   out.EndObject();
   if (!config.sparse.empty()) EncodeSparse(config.sparse, out);
@@ -259,6 +288,18 @@ std::string EncodeConfig(const CollectionConfig& config) {
     out.Integer(field.m);
     out.Key("metric");
     out.Integer(static_cast<int64_t>(field.metric));
+    // Written only when they say something, so that settings without them stay readable by builds before them.
+    if (field.on_disk) {
+      out.Key("on_disk");
+      out.Integer(1);
+    }
+    if (field.storage != DefaultStorage(field.codes)) {
+      out.Key("storage");
+      out.Integer(static_cast<int64_t>(field.storage));
+    }
+    if (field.on_disk || field.storage != DefaultStorage(field.codes) || field.codes == Codes::kBit1) {
+      version = kConfigVersion;
+    }
     out.EndObject();
   }
   out.EndObject();
@@ -305,10 +346,21 @@ absl::StatusOr<CollectionConfig> DecodeConfig(absl::string_view bytes) {
     }
     ALCOVE_ASSIGN_OR_RETURN(const int64_t codes, IntegerField(object, "codes"));
     ALCOVE_ASSIGN_OR_RETURN(const int64_t metric, IntegerField(object, "metric"));
-    if (codes < 1 || codes > 4) return Damaged("codes");
+    if (codes < 1 || codes > 5) return Damaged("codes");
     if (metric < 1 || metric > 3) return Damaged("metric");
     field.codes = static_cast<Codes>(codes);
     field.metric = static_cast<Metric>(metric);
+    field.storage = DefaultStorage(field.codes);
+    if (object.Find("storage")) {
+      ALCOVE_ASSIGN_OR_RETURN(const int64_t storage, IntegerField(object, "storage"));
+      if (storage < 1 || storage > 4) return Damaged("storage");
+      field.storage = static_cast<VectorStorage>(storage);
+    }
+    if (object.Find("on_disk")) {
+      ALCOVE_ASSIGN_OR_RETURN(const int64_t on_disk, IntegerField(object, "on_disk"));
+      if (on_disk != 0 && on_disk != 1) return Damaged("on_disk");
+      field.on_disk = on_disk == 1;
+    }
     config.vectors.emplace(it.key(), field);
   }
   if (const auto sparse = root.Find("sparse")) ALCOVE_RETURN_IF_ERROR(DecodeSparse(*sparse, config));

@@ -23,7 +23,9 @@ inline constexpr uint32_t kMaxVectorDimension = 65536;
 inline constexpr size_t kMaxEmbeddingModelBytes = 256;
 
 enum class Metric : uint8_t { kCosine = 1, kDot = 2, kL2 = 3 };
-enum class Codes : uint8_t { kF32 = 1, kF16 = 2, kInt8 = 3, kInt4 = 4 };
+enum class Codes : uint8_t { kF32 = 1, kF16 = 2, kInt8 = 3, kInt4 = 4, kBit1 = 5 };
+// How vectors are kept beside their codes; kInt8 and kInt6 count the bits of both.
+enum class VectorStorage : uint8_t { kF32 = 1, kF16 = 2, kInt8 = 3, kInt6 = 4 };
 enum class FieldType : uint8_t {
   kKeyword = 1,   // text or list of texts
   kInteger = 2,   // whole number within ±2^53 or list of them
@@ -38,6 +40,9 @@ enum class FieldType : uint8_t {
 absl::string_view FieldTypeName(FieldType type);
 absl::string_view MetricName(Metric metric);
 
+// What `codes` are kept beside when nothing else is asked for.
+VectorStorage DefaultStorage(Codes codes);
+
 struct VectorField {
   uint32_t dimension = 0;  // 1..65,536
   Metric metric = Metric::kCosine;
@@ -45,6 +50,8 @@ struct VectorField {
   uint32_t ef_construction = 128;  // max(8, m)..4,096
   uint32_t ef_search = 64;         // 1..10,000
   Codes codes = Codes::kInt8;
+  VectorStorage storage = VectorStorage::kF32;
+  bool on_disk = false;  // vectors in files
 
   friend bool operator==(const VectorField&, const VectorField&) = default;
 };

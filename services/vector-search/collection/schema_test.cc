@@ -97,6 +97,37 @@ TEST(Schema, SparseFieldsSurviveTheCatalogueAndAreAnewerVersionOfIt) {
   EXPECT_EQ(DecodeConfig(EncodeConfig(config)).value(), config);
 }
 
+TEST(Schema, WhatIsKeptOfVectorsSurvivesTheCatalogueAndIsANewerVersionOfIt) {
+  const auto version = [](const std::string& bytes) { return FindPath(bytes, "version")->integer(); };
+  const auto kept = [](Codes codes, VectorStorage storage, bool on_disk) {
+    CollectionConfig config = Example();
+    config.vectors[""].codes = codes;
+    config.vectors[""].storage = storage;
+    config.vectors[""].on_disk = on_disk;
+    return config;
+  };
+  for (const CollectionConfig& config :
+       {kept(Codes::kInt4, VectorStorage::kF16, false), kept(Codes::kInt4, VectorStorage::kInt8, true),
+        kept(Codes::kInt8, VectorStorage::kF32, true), kept(Codes::kBit1, VectorStorage::kF32, false)}) {
+    ASSERT_TRUE(ValidateConfig(config).ok());
+    EXPECT_EQ(version(EncodeConfig(config)), 3);
+    EXPECT_EQ(DecodeConfig(EncodeConfig(config)).value(), config);
+  }
+  // What older builds know is written as they would.
+  EXPECT_EQ(version(EncodeConfig(kept(Codes::kF16, VectorStorage::kF16, false))), 1);
+  EXPECT_EQ(DecodeConfig(EncodeConfig(kept(Codes::kF16, VectorStorage::kF16, false)))->vectors.at("").storage,
+            VectorStorage::kF16);
+
+  const auto message = [&](Codes codes, VectorStorage storage, bool on_disk) {
+    return std::string(ValidateConfig(kept(codes, storage, on_disk)).message());
+  };
+  EXPECT_THAT(message(Codes::kF32, VectorStorage::kF16, false), HasSubstr("storage"));
+  EXPECT_THAT(message(Codes::kBit1, VectorStorage::kInt8, false), HasSubstr("storage"));
+  EXPECT_THAT(message(Codes::kInt8, VectorStorage::kInt6, false), HasSubstr("storage"));
+  EXPECT_THAT(message(Codes::kF32, VectorStorage::kF32, true), HasSubstr("on_disk"));
+  EXPECT_THAT(message(Codes::kInt8, VectorStorage::kInt8, true), HasSubstr("on_disk"));
+}
+
 TEST(Schema, CollectionNamesAreAPlainAlphabet) {
   EXPECT_TRUE(ValidateCollectionName("docs-2024_v1.0").ok());
   for (const char* name : {"", "a b", "a/b", "é"}) EXPECT_FALSE(ValidateCollectionName(name).ok()) << name;

@@ -79,7 +79,7 @@ absl::StatusOr<CollectionView> Coordinator::CreateCollection(const RequestContex
       TenantOf(ctx), name, EncodeConfig(config), static_cast<int32_t>(shard_count), QuotaOf(TenantOf(ctx)).collections);
   if (!made.ok()) return made.status();
   SpreadCatalog();
-  return CollectionView{std::make_shared<const CatalogEntry>(ToEntry(*made)), 0, 0, ""};
+  return CollectionView{.entry = std::make_shared<const CatalogEntry>(ToEntry(*made))};
 }
 
 absl::StatusOr<store::Alias> Coordinator::SetAlias(const RequestContext& ctx, const std::string& alias,
@@ -138,7 +138,8 @@ void Coordinator::Describe(const RequestContext& ctx, CatalogEntryPtr entry, Don
   auto gather = Gather<std::vector<HostedStats>>::Make(
       processes.size(), [entry = std::move(entry), done = std::move(done)](auto results) mutable {
         // A shard that cannot be asked is missing from the sums and from the token, which says which ones are in it.
-        CollectionView view{entry, 0, 0, ""};
+        CollectionView view;
+        view.entry = entry;
         // Of replicas the one that has applied most stands for the shard.
         std::map<int32_t, HostedStats> shards;
         for (const auto& result : results) {
@@ -153,6 +154,7 @@ void Coordinator::Describe(const RequestContext& ctx, CatalogEntryPtr entry, Don
         for (const auto& [shard, stats] : shards) {
           view.points += stats.points;
           view.memory_bytes += stats.memory_bytes;
+          view.disk_bytes += stats.disk_bytes;
           applied.emplace_back(shard, stats.applied);
         }
         view.applied_sequence = FormatSequenceToken(entry->placement.epoch, applied);

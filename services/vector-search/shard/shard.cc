@@ -80,8 +80,8 @@ absl::StatusOr<std::vector<ann::Neighbor>> SearchSparse(const SparseFields& spar
 
 }  // namespace
 
-IndexFactory HnswFactory(size_t threads) {
-  return [threads](const VectorField& field) {
+IndexFactory HnswFactory(size_t threads, const std::string& vectors_directory) {
+  return [threads, vectors_directory](const VectorField& field) {
     ann::HnswOptions options;
     options.dim = field.dimension;
     // Address space only, but a process has 128 TiB of it and may hold a thousand indexes.
@@ -93,16 +93,20 @@ IndexFactory HnswFactory(size_t threads) {
     options.max_threads = threads;
     switch (field.codes) {
       case Codes::kF32:
-        options.codes = ann::Storage::kNone;
-        options.vectors = ann::Storage::kF32;
-        break;
-      case Codes::kF16:
-        options.codes = ann::Storage::kNone;
-        options.vectors = ann::Storage::kF16;
-        break;
+      case Codes::kF16: options.codes = ann::Storage::kNone; break;
       case Codes::kInt8: options.codes = ann::Storage::kInt8; break;
       case Codes::kInt4: options.codes = ann::Storage::kInt4; break;
+      case Codes::kBit1: options.codes = ann::Storage::kBit1; break;
     }
+    switch (field.storage) {
+      case VectorStorage::kF32: options.vectors = ann::Storage::kF32; break;
+      case VectorStorage::kF16: options.vectors = ann::Storage::kF16; break;
+      case VectorStorage::kInt8:
+        options.vectors = field.codes == Codes::kInt8 ? ann::Storage::kNone : ann::Storage::kInt8;
+        break;
+      case VectorStorage::kInt6: options.vectors = ann::Storage::kInt6; break;
+    }
+    if (field.on_disk) options.vectors_directory = vectors_directory;
     return ann::MakeHnswIndex(options);
   };
 }
@@ -123,7 +127,7 @@ Shard::Shard(ShardOptions options) : options_(std::move(options)), payload_index
 }
 
 absl::StatusOr<std::unique_ptr<Shard>> Shard::Create(ShardOptions options) {
-  if (!options.make_index) options.make_index = HnswFactory(options.index_threads);
+  if (!options.make_index) options.make_index = HnswFactory(options.index_threads, options.vectors_directory);
   std::unique_ptr<Shard> shard(new Shard(std::move(options)));
   ALCOVE_ASSIGN_OR_RETURN(auto indexes, shard->MakeIndexes());
   ALCOVE_ASSIGN_OR_RETURN(auto sparse, SparseFields::Make(shard->options_.config));
@@ -424,7 +428,11 @@ ShardSize Shard::Size() const {
   size.memory_bytes = record_bytes_ + static_cast<int64_t>(rows_.capacity() * sizeof(RecordPtr)) +
                       static_cast<int64_t>(by_id_.size() * (sizeof(absl::string_view) + sizeof(Row)) * 4 / 3) +
                       static_cast<int64_t>(payload_index_.MemoryBytes());
-  for (const auto& index : *indexes_) size.memory_bytes += static_cast<int64_t>(index->MemoryUsage().total());
+  for (const auto& index : *indexes_) {
+    const ann::MemoryBreakdown memory = index->MemoryUsage();
+    size.memory_bytes += static_cast<int64_t>(memory.total());
+    size.disk_bytes += static_cast<int64_t>(memory.on_disk);
+  }
   size.memory_bytes += static_cast<int64_t>(sparse_->MemoryBytes());
   return size;
 }

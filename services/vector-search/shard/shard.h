@@ -50,16 +50,18 @@
 namespace alcove::vector_search {
 
 using IndexFactory = std::function<absl::StatusOr<std::unique_ptr<ann::VectorIndex>>(const VectorField&)>;
-// HNSW with the field's settings; `threads` limits its batch insertion.
-IndexFactory HnswFactory(size_t threads);
+// HNSW with the field's settings; `threads` limits its batch insertion. Vectors that are to be on disk lie in
+// `vectors_directory`.
+IndexFactory HnswFactory(size_t threads, const std::string& vectors_directory);
 
 struct ShardOptions {
   store::ShardAddress address;
   // Tells the collection from another one that had the same number in another database. Kept in snapshots.
   std::string identity;
   CollectionConfig config;
-  IndexFactory make_index;       // null: HnswFactory(index_threads)
+  IndexFactory make_index;       // null: HnswFactory(index_threads, vectors_directory)
   size_t index_threads = 1;      // for inserting groups of new points
+  std::string vectors_directory;  // for fields that keep their vectors on disk; must exist
   Registry* registry = nullptr;  // null: no metrics
   // Called on the applier's thread after everything up to `sequence` can be found.
   std::function<void(store::Sequence sequence)> on_applied;
@@ -68,6 +70,7 @@ struct ShardOptions {
 struct ShardSize {
   int64_t points = 0;
   int64_t memory_bytes = 0;
+  int64_t disk_bytes = 0;  // of vectors in files, which the system caches
 };
 
 class Shard final : public LogSink {

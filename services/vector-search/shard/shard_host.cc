@@ -40,6 +40,7 @@ HostedStats HostedShard::Stats() const {
   stats.epoch = shard_->options().address.epoch;
   stats.points = size.points;
   stats.memory_bytes = size.memory_bytes;
+  stats.disk_bytes = size.disk_bytes;
   stats.applied = shard_->applied_sequence();
   stats.head = std::max(stats.applied, tailer_->head_sequence());
   return stats;
@@ -75,6 +76,7 @@ std::string ShardHost::SnapshotPath(const store::ShardAddress& address) const {
 
 absl::Status ShardHost::Start() {
   ALCOVE_RETURN_IF_ERROR(EnsureDirectory(options_.data_dir + "/shards", 0750));
+  ALCOVE_RETURN_IF_ERROR(EnsureDirectory(VectorsDirectory(), 0750));
   ALCOVE_RETURN_IF_ERROR(LoadReaderId());
   ALCOVE_RETURN_IF_ERROR(catalog_->Refresh());
   catalog_->SetListener([this](const CatalogSnapshotPtr& snapshot) { Follow(snapshot); });
@@ -213,6 +215,7 @@ absl::StatusOr<HostedShardPtr> ShardHost::Open(const CatalogEntryPtr& entry, con
   options.identity = entry->Identity();
   options.config = entry->config;
   options.index_threads = options_.index_threads;
+  options.vectors_directory = VectorsDirectory();
   options.registry = options_.registry;
   options.on_applied = [waiters = hosted->waiters_.get()](store::Sequence sequence) { waiters->Advance(sequence); };
   hosted->snapshot_path_ = SnapshotPath(options.address);
@@ -261,6 +264,8 @@ void ShardHost::AddMetrics(HostedShard& hosted) {
       [shard] { return static_cast<double>(shard->shard().Size().points); });
   add("alcove_vector_memory_bytes", "Memory of indexes and payload.",
       [shard] { return static_cast<double>(shard->shard().Size().memory_bytes); });
+  add("alcove_vector_disk_bytes", "Vectors that lie in files, which the system caches.",
+      [shard] { return static_cast<double>(shard->shard().Size().disk_bytes); });
   add("alcove_vector_applied_sequence", "Sequence of the last log record that can be found.",
       [shard] { return static_cast<double>(shard->shard().applied_sequence()); });
   add("alcove_vector_log_lag_records", "Records in the log that cannot be found yet.", [shard] {

@@ -28,7 +28,7 @@ namespace alcove::vector_search {
 
 struct HostOptions {
   std::vector<int32_t> shards;                          // shard numbers held, ascending
-  std::string data_dir;                                 // snapshots lie in data_dir/shards
+  std::string data_dir;                                 // snapshots lie in data_dir/shards, vectors of collections that keep them on disk in data_dir/vectors
   size_t index_threads = 1;                             // for inserting into one shard
   absl::Duration snapshot_interval = absl::Minutes(5);  // when anything changed since the last one
   int64_t snapshot_records = 100'000;                   // or as soon as so many records were applied
@@ -51,6 +51,7 @@ struct HostedStats {
   store::Sequence applied = 0;
   store::Sequence head = 0;  // newest in the log, as far as seen
   int64_t epoch = 1;         // of the placement the shard belongs to
+  int64_t disk_bytes = 0;    // of vectors in files
 };
 
 // One shard with what keeps it alive. Thread-safe.
@@ -137,6 +138,7 @@ class ShardHost {
   absl::StatusOr<store::Sequence> Snapshot(HostedShard& hosted);
   void Restart(HostedShard& hosted);
   std::string SnapshotPath(const store::ShardAddress& address) const;
+  std::string VectorsDirectory() const { return options_.data_dir + "/vectors"; }
   void RemoveOrphans(const CatalogSnapshot& snapshot);
 
   void Maintain();

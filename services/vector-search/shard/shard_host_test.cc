@@ -60,9 +60,13 @@ class ShardHostTest : public ::testing::Test {
     Start();
   }
 
-  CatalogEntryPtr Create(const std::string& name) {
+  CatalogEntryPtr Create(const std::string& name, bool on_disk = false) {
     CollectionConfig config;
-    config.vectors[""] = {.dimension = kDim, .metric = Metric::kL2, .m = 8, .codes = Codes::kF32};
+    config.vectors[""] = {.dimension = kDim,
+                          .metric = Metric::kL2,
+                          .m = 8,
+                          .codes = on_disk ? Codes::kInt8 : Codes::kF32,
+                          .on_disk = on_disk};
     EXPECT_THAT(store_->collections().Create("t", name, EncodeConfig(config), 2), IsOk());
     return catalog_->Find("t", name).value();
   }
@@ -127,6 +131,34 @@ TEST_F(ShardHostTest, AGracefulStopLeavesASnapshotThatTheNextStartUses) {
   EXPECT_EQ(Files().size(), 2u);
   Write(*entry, 50, 10);
   EXPECT_EQ(Points(entry->id), 60);
+}
+
+TEST_F(ShardHostTest, VectorsOnDiskLieInFilesWithoutNamesAndComeBack) {
+  const CatalogEntryPtr entry = Create("docs", /*on_disk=*/true);
+  Write(*entry, 0, 500);
+  const auto check = [&](int points) {
+    EXPECT_EQ(Points(entry->id), points);
+    int64_t on_disk = 0;
+    for (const auto& hosted : host_->List(entry->id)) on_disk += hosted->Stats().disk_bytes;
+    EXPECT_GE(on_disk, static_cast<int64_t>(points * kDim * sizeof(float)));
+    EXPECT_TRUE(std::filesystem::is_empty(dir_.File("vectors")));
+    for (int i = 0; i < points; i += 7) {
+      const std::string id = absl::StrCat("p", i);
+      SearchQuery query;
+      query.vector.assign(kDim, static_cast<float>(i));
+      query.limit = 1;
+      const auto found = host_->Find(entry->id, ShardOf(id, 2)).value()->shard().Search({}, query);
+      ASSERT_THAT(found, IsOk());
+      ASSERT_EQ(found->size(), 1u);
+      EXPECT_EQ((*found)[0].id, id);
+    }
+  };
+  check(500);
+  Restart();
+  check(500);
+  Write(*entry, 500, 50);
+  Crash();
+  check(550);
 }
 
 TEST_F(ShardHostTest, ReplaysTheTailAfterACrash) {

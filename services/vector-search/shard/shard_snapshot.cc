@@ -281,6 +281,7 @@ absl::Status Shard::LoadIndex(SnapshotReader& reader, absl::string_view field) {
   BlockSource source(reader);
   ann::LoadOptions load;
   load.max_threads = options_.index_threads;
+  if (options_.config.vectors.at(*name).on_disk) load.vectors_directory = options_.vectors_directory;
   ALCOVE_ASSIGN_OR_RETURN(auto index, ann::LoadIndex(source, load));
   ALCOVE_RETURN_IF_ERROR(source.Finish());
 
