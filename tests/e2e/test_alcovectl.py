@@ -28,6 +28,26 @@ def test_ingest_search_and_similar(stack, tmp_path):
     assert name not in stack.ctl("collections", "list").stdout
 
 
+def test_vectors_are_kept_as_the_collection_says(stack, tmp_path):
+    source = tmp_path / "animals.jsonl"
+    source.write_text("\n".join(json.dumps({"id": f"d{i}", "text": f"{animal} number {i}"})
+                                for i, animal in enumerate(["cat", "dog", "horse", "whale"] * 100)))
+    sizes = {}
+    for flags in ((), ("--codes", "int4", "--storage", "int8"), ("--codes", "int4", "--storage", "f16", "--on-disk")):
+        name = f"t{uuid.uuid4().hex[:12]}"
+        stack.ctl("collections", "create", name, *flags)
+        stack.ctl("ingest", name, str(source))
+        got = json.loads(stack.ctl("collections", "get", name, "-o", "json").stdout)
+        sizes[flags] = int(got["memory_bytes"]), int(got.get("disk_bytes", 0))
+        found = json.loads(stack.ctl("search", name, "large", "sea", "animal", "-n", "3", "-o", "json").stdout)
+        assert all("whale" in hit["text"] for hit in found["hits"]), flags
+    default, compact, on_disk = sizes.values()
+    assert default[0] > compact[0] + 400 * 384 * 2 and on_disk[0] < compact[0]
+    assert default[1] == compact[1] == 0 and on_disk[1] >= 400 * 384 * 2
+    refused = stack.ctl("collections", "create", "t", "--codes", "f32", "--on-disk", check=False)
+    assert refused.returncode == 1 and "on_disk" in refused.stderr
+
+
 def test_an_interrupted_ingest_goes_on_where_it_stopped(stack, tmp_path):
     name = f"t{uuid.uuid4().hex[:12]}"
     stack.ctl("collections", "create", name)
