@@ -176,8 +176,8 @@ TEST(JsonWriter, WritesSnakeCaseAndNumbers) {
   (*collection.mutable_vectors())[""].set_dimension(3);
   EXPECT_EQ(
       MessageToJson(collection),
-      R"({"name":"docs","vectors":{"":{"dimension":3}},"schema":{"a":"FIELD_TYPE_KEYWORD","b":"FIELD_TYPE_BOOL"},)"
-      R"("shard_count":0,"points":1234567890123,"memory_bytes":"1152921504606846976","created_at_ms":0,"sparse":{}})");
+      R"({"name":"docs","vectors":{"":{"dimension":3,"on_disk":false}},"schema":{"a":"FIELD_TYPE_KEYWORD","b":"FIELD_TYPE_BOOL"},)"
+      R"("shard_count":0,"points":1234567890123,"memory_bytes":"1152921504606846976","created_at_ms":0,"disk_bytes":0,"sparse":{}})");
 }
 
 TEST(JsonWriter, AlwaysShowsTheListsOfTheReplyItselfAndLeavesEmptyOnesInsideOut) {
