@@ -16,6 +16,7 @@
 #include "grpc/reflection/v1/reflection.grpc.pb.h"
 #include "grpc/reflection/v1alpha/reflection.grpc.pb.h"
 #include "libs/common/fs.h"
+#include "libs/net/raw_client.h"
 #include "libs/rpc/channel.h"
 #include "libs/rpc/context.h"
 #include "libs/rpc/face_for_test.h"
@@ -160,6 +161,32 @@ TEST_F(RpcServer, BearsManyCallsGivenUp) {
   ALCOVE_EXPECT_OK(Get({}));
   EXPECT_EQ(server_->stats().connections_accepted, 1u) << "none was thrown out";
   for (Finish& finish : waiting) finish(absl::CancelledError("given up"));
+}
+
+TEST_F(RpcServer, ForgetsStreamsThatEndBeforeTheirRequestIsRead) {
+  namespace h2 = net::h2;
+  net::RawClient client(server_->port());
+  const std::string head = h2::Request("POST", "/grpc.health.v1.Health/Watch") +
+                           h2::Head({{"content-type", "application/grpc"}, {"te", "trailers"}});
+  std::string all = h2::Hello();
+  for (uint32_t stream = 1; stream < 20; stream += 2) {
+    // All of it arrives in one piece: the request is there when the stream is gone.
+    all += h2::Frame(h2::kHeaders, h2::kEndHeaders, stream, head) +
+           h2::Frame(h2::kData, h2::kEndStream, stream, std::string(5, '\0')) +
+           h2::Frame(h2::kRst, 0, stream, h2::Number(8));
+  }
+  ASSERT_TRUE(client.Send(all + h2::Frame(h2::kPing, 0, 0, std::string(8, 'p'))));
+  ASSERT_TRUE(h2::WaitFor(client, h2::kPing).has_value());
+  client.Close();
+  // Waits for every call that something still refers to.
+  absl::Notification drained;
+  std::thread drain([&] {
+    ALCOVE_EXPECT_OK(server_->Drain(absl::Now() + absl::Seconds(10)));
+    drained.Notify();
+  });
+  EXPECT_TRUE(drained.WaitForNotificationWithTimeout(absl::Seconds(20)));
+  if (!drained.HasBeenNotified()) std::_Exit(1);  // the drain would never come back
+  drain.join();
 }
 
 TEST_F(RpcServer, TellsTheWorkWhenItsDeadlinePasses) {

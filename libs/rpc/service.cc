@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <utility>
 
 #include <absl/strings/str_cat.h>
 #include <google/protobuf/descriptor.h>
@@ -43,15 +44,28 @@ void UnaryCall::OnMessagesEnd() {
   if (!begun_) Finish(absl::InternalError("the call carries no request"));
 }
 
+void Service::RequestReader::OnCancelled(absl::Status why) {
+  finishing_ = true;
+  call_->Finish(std::move(why));
+}
+
 void Service::RequestReader::OnMessage(std::string_view bytes) {
+  // A request may still be read when its client has gone; a reactor that took over now would never hear of that.
+  if (finishing_) return;
   const std::shared_ptr<ServerCall> call = call_;
   CallReactor* const reactor = Open(*call, bytes);
-  if (reactor == nullptr) return call->Finish(absl::InternalError("the request cannot be parsed"));
+  if (reactor == nullptr) {
+    finishing_ = true;
+    return call->Finish(absl::InternalError("the request cannot be parsed"));
+  }
   call->Begin(*reactor);
   delete this;
 }
 
-void Service::RequestReader::OnMessagesEnd() { call_->Finish(absl::InternalError("the call carries no request")); }
+void Service::RequestReader::OnMessagesEnd() {
+  if (std::exchange(finishing_, true)) return;
+  call_->Finish(absl::InternalError("the call carries no request"));
+}
 
 Service::Service(std::string_view full_name) : name_(full_name) {
   const ServiceDescriptor* const service = DescriptorPool::generated_pool()->FindServiceByName(name_);

@@ -200,9 +200,10 @@ class Service {
     void OnMessage(std::string_view bytes) final;
     void OnMessagesEnd() final;
     void OnWritten(bool) final {}
-    void OnCancelled(absl::Status why) final { call_->Finish(std::move(why)); }
+    void OnCancelled(absl::Status why) final;
     void OnCallDone() final { delete this; }
     const std::shared_ptr<ServerCall> call_;
+    bool finishing_ = false;  // no reactor takes over any more
   };
 
   void Enter(std::string_view method, const google::protobuf::Descriptor& request,
