@@ -35,8 +35,8 @@ absl::StatusOr<Usage> Coordinator::MeasureUsage(const std::string& tenant) {
   const RequestContext ctx = RequestContext().WithTimeout(options_.shard_timeout, *clock_);
   Usage usage;
   const CatalogSnapshotPtr snapshot = catalog_->Current();
-  std::set<store::CollectionId> seen;
-  for (const auto& [id, entry] : snapshot->by_id) {
+  for (const auto& item : snapshot->by_id) {
+    const CatalogEntryPtr& entry = item.second;
     if (entry->tenant != tenant) continue;
     ALCOVE_ASSIGN_OR_RETURN(const CollectionView view, Await<CollectionView>([&](Done<CollectionView> done) {
                               Describe(ctx, entry, std::move(done));
