@@ -32,8 +32,8 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def stubs(folder):
-    """Python stubs of protos/."""
+def add_stubs(folder):
+    """Makes Python stubs of protos/ in `folder`, to be imported from there."""
     import google.api
     import grpc_tools
     from grpc_tools import protoc
@@ -49,22 +49,21 @@ def stubs(folder):
 
 
 class Alcove:
-    """Five processes and Redis, as `alcovectl up` starts them; the collection is cut into two shards in two processes."""
+    """The whole suite and Redis, as `alcovectl up --shards N` starts them: a collection has N shards, each in a
+    vector-search process of its own."""
 
-    name = "alcove"
-
-    def __init__(self, build, model):
-        self.ctl, self.model = build / "bin/alcovectl", model
+    def __init__(self, build, model, shards):
+        self.ctl, self.model, self.shards = build / "bin/alcovectl", model, shards
+        self.name = f"alcove {shards} shard{'s' if shards > 1 else ''}"
 
     def start(self, folder):
-        self.folder = folder
-        subprocess.run([self.ctl, "up", "--detach", "--data", folder / "alcove", "--port", "0", "--base-port", "0",
-                        "--model", self.model], check=True, capture_output=True)
-        self.state = json.loads((folder / "alcove/run/stack.json").read_text())
-        self.host, port = self.state["gateway"].rsplit(":", 1)
+        self.data = folder / f"alcove-{self.shards}"
+        subprocess.run([self.ctl, "up", "--detach", "--data", self.data, "--port", "0", "--base-port", "0",
+                        "--shards", str(self.shards), "--model", self.model], check=True, capture_output=True)
+        state = json.loads((self.data / "run/stack.json").read_text())
+        self.host, port = state["gateway"].rsplit(":", 1)
         self.port = int(port)
-        self.key = (folder / "alcove/data/gateway/admin.key").read_text().strip()
-        stubs(folder / "stubs")
+        self.key = (self.data / "data/gateway/admin.key").read_text().strip()
         import grpc
         from alcove.vector.v1 import vector_pb2, vector_pb2_grpc
         self.pb = vector_pb2
@@ -110,7 +109,7 @@ class Alcove:
                                                               min_sequence=sequence), metadata=self.metadata, timeout=600)
 
     def processes(self):
-        return [psutil.Process(p["pid"]) for p in json.loads((self.folder / "alcove/run/stack.json").read_text())["processes"]]
+        return [psutil.Process(p["pid"]) for p in json.loads((self.data / "run/stack.json").read_text())["processes"]]
 
     def set_ef(self, ef):
         pass
@@ -120,7 +119,7 @@ class Alcove:
 
     def stop(self):
         self.channel.close()
-        subprocess.run([self.ctl, "down", "--data", self.folder / "alcove"], check=False, capture_output=True)
+        subprocess.run([self.ctl, "down", "--data", self.data], check=False, capture_output=True)
 
 
 class AlcoveClient:

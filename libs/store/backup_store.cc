@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <filesystem>
 #include <memory>
 #include <vector>
 
@@ -82,7 +83,7 @@ std::string HoldName() {
 class Visitor {
  public:
   struct Header {
-    bool whole = false;
+    BackupScope scope = BackupScope::kCollection;
     absl::Time taken_at;
   };
   struct CollectionHeader {
@@ -102,7 +103,7 @@ class FileWalk {
  public:
   FileWalk(BackupInput& in, Visitor& visitor) : in_(in), visitor_(visitor) {}
 
-  absl::StatusOr<BackupSummary> Run(const std::function<void(const BackupProgress&)>& progress, int64_t file_bytes) {
+  absl::StatusOr<BackupSummary> Run(const BackupObserver& progress, int64_t file_bytes) {
     ALCOVE_ASSIGN_OR_RETURN(internal::BackupBlockBytes block, in_.Next());
     if (block.type != BackupBlock::kHeader) return in_.Damaged("the first block is no header");
     ALCOVE_RETURN_IF_ERROR(TakeHeader(block.bytes));
@@ -127,8 +128,9 @@ class FileWalk {
         }
       }
       if (progress && block.type == BackupBlock::kRecords) {
-        progress({summary_.records, in_.bytes(),
-                  file_bytes > 0 ? static_cast<double>(in_.bytes()) / static_cast<double>(file_bytes) : 1});
+        ALCOVE_RETURN_IF_ERROR(
+            progress({summary_.records, in_.bytes(),
+                      static_cast<double>(in_.bytes()) / static_cast<double>(std::max<int64_t>(file_bytes, 1))}));
       }
     }
   }
@@ -136,11 +138,14 @@ class FileWalk {
  private:
   absl::Status TakeHeader(absl::string_view bytes) {
     BackupReader in(bytes);
-    int64_t whole = 0, taken_at = 0;
-    if (!in.Number(&whole) || !in.Number(&taken_at) || !in.empty()) return in_.Damaged("header");
-    summary_.whole = whole != 0;
+    int64_t scope = 0, taken_at = 0;
+    if (!in.Number(&scope) || scope < 0 || scope > static_cast<int64_t>(BackupScope::kTenant) ||
+        !in.Number(&taken_at) || !in.empty()) {
+      return in_.Damaged("header");
+    }
+    summary_.scope = static_cast<BackupScope>(scope);
     summary_.taken_at = internal::FromMicros(taken_at);
-    return visitor_.OnHeader({summary_.whole, summary_.taken_at});
+    return visitor_.OnHeader({summary_.scope, summary_.taken_at});
   }
 
   absl::Status TakeCollection(absl::string_view bytes) {
@@ -244,8 +249,8 @@ class FileWalk {
   int64_t records_ = 0;
 };
 
-absl::StatusOr<BackupSummary> Walk(const std::string& path, Visitor& visitor,
-                                   const std::function<void(const BackupProgress&)>& progress, int64_t file_bytes) {
+absl::StatusOr<BackupSummary> Walk(const std::string& path, Visitor& visitor, const BackupObserver& progress,
+                                   int64_t file_bytes) {
   ALCOVE_ASSIGN_OR_RETURN(const std::unique_ptr<BackupInput> in, BackupInput::Open(path));
   return FileWalk(*in, visitor).Run(progress, file_bytes);
 }
@@ -256,12 +261,14 @@ class Restorer final : public Visitor {
   Restorer(Database* db, const RestoreOptions& options) : db_(db), options_(options) {}
 
   absl::Status OnHeader(const Header& header) override {
-    whole_ = header.whole;
-    if (whole_ && !(options_.as_name.empty() && options_.as_tenant.empty())) {
+    if (header.scope == BackupScope::kStore && !(options_.as_name.empty() && options_.as_tenant.empty())) {
       return absl::InvalidArgumentError("a backup of the whole store cannot be restored under another name");
     }
+    if (header.scope == BackupScope::kTenant && !options_.as_name.empty()) {
+      return absl::InvalidArgumentError("a backup of several collections cannot be restored under another name");
+    }
+    if (header.scope != BackupScope::kStore) return absl::OkStatus();
     return db_->Write([this](Connection& c) -> absl::Status {
-      if (!whole_) return absl::OkStatus();
       for (const char* statement :
            {"SELECT 1 FROM collections WHERE state = 1 LIMIT 1", "SELECT 1 FROM tenants LIMIT 1"}) {
         bool found = false;
@@ -384,10 +391,12 @@ class Restorer final : public Visitor {
       }
       for (const auto& [table, values] : rows_) {
         if (table == kAliases) {
+          const std::string& tenant = options_.as_tenant.empty() ? values[0].bytes : options_.as_tenant;
+          ALCOVE_RETURN_IF_ERROR(CheckNameFree(c, tenant, values[1].bytes));
           ALCOVE_RETURN_IF_ERROR(
               c.Execute("INSERT INTO collection_aliases (tenant, name, collection_id) SELECT $1, $2, id FROM "
                         "collections WHERE tenant = $3 AND name = $4 AND state = 1",
-                        {Text(values[0].bytes), Text(values[1].bytes), Text(values[0].bytes), Text(values[2].bytes)})
+                        {Text(tenant), Text(values[1].bytes), Text(tenant), Text(values[2].bytes)})
                   .status());
           continue;
         }
@@ -456,7 +465,6 @@ class Restorer final : public Visitor {
 
   Database* const db_;
   const RestoreOptions& options_;
-  bool whole_ = false;
   CollectionHeader header_;
   CollectionId id_ = 0;
   std::vector<int64_t> streams_;  // [shard]
@@ -467,6 +475,9 @@ class Restorer final : public Visitor {
 }  // namespace
 
 absl::StatusOr<BackupSummary> BackupStore::Write(const std::string& path, const BackupOptions& options) {
+  const BackupScope scope = !options.collection                  ? BackupScope::kStore
+                            : options.collection->second.empty() ? BackupScope::kTenant
+                                                                 : BackupScope::kCollection;
   const std::string hold = HoldName();
   std::vector<BackedUp> collections;
   const absl::Time taken_at = db_->clock().Now();
@@ -488,13 +499,18 @@ absl::StatusOr<BackupSummary> BackupStore::Write(const std::string& path, const 
     static constexpr char kAll[] =
         "SELECT id, tenant, name, config, config_revision, shard_count, epoch, created_at, floors FROM collections "
         "WHERE state = 1 ORDER BY id {FOR SHARE}";
+    static constexpr char kOfTenant[] =
+        "SELECT id, tenant, name, config, config_revision, shard_count, epoch, created_at, floors FROM collections "
+        "WHERE tenant = $1 AND state = 1 ORDER BY id {FOR SHARE}";
     static constexpr char kOne[] =
         "SELECT id, tenant, name, config, config_revision, shard_count, epoch, created_at, floors FROM collections "
         "WHERE tenant = $1 AND name = $2 AND state = 1 {FOR SHARE}";
-    if (options.collection) {
+    if (scope == BackupScope::kCollection) {
       const auto& [tenant, name] = *options.collection;
       ALCOVE_RETURN_IF_ERROR(c.Query(kOne, {Text(tenant), Text(name)}, take));
       if (collections.empty()) return NotFound("collection", name);
+    } else if (scope == BackupScope::kTenant) {
+      ALCOVE_RETURN_IF_ERROR(c.Query(kOfTenant, {Text(options.collection->first)}, take));
     } else {
       ALCOVE_RETURN_IF_ERROR(c.Query(kAll, {}, take));
     }
@@ -508,7 +524,7 @@ absl::StatusOr<BackupSummary> BackupStore::Write(const std::string& path, const 
                       {Int(stream.id), Text(hold), Int(stream.head.head_sequence), Int(db_->NowMicros())})
                 .status());
       }
-      if (options.collection) continue;
+      if (scope == BackupScope::kCollection) continue;
       ALCOVE_RETURN_IF_ERROR(c.Query("SELECT name FROM collection_aliases WHERE collection_id = $1 ORDER BY name",
                                      {Int(one.row.id)}, [&](const Row& row) {
                                        one.aliases.push_back(row.Text(0));
@@ -520,7 +536,7 @@ absl::StatusOr<BackupSummary> BackupStore::Write(const std::string& path, const 
   absl::StatusOr<BackupSummary> result = [&]() -> absl::StatusOr<BackupSummary> {
     ALCOVE_ASSIGN_OR_RETURN(const std::unique_ptr<BackupOutput> out, BackupOutput::Create(path));
     BackupSummary summary;
-    summary.whole = !options.collection.has_value();
+    summary.scope = scope;
     summary.taken_at = taken_at;
     Sequence total = 1;
     for (const BackedUp& one : collections) {
@@ -528,7 +544,7 @@ absl::StatusOr<BackupSummary> BackupStore::Write(const std::string& path, const 
     }
     Sequence passed = 0;
     BackupWriter header;
-    header.Number(summary.whole ? 1 : 0);
+    header.Number(static_cast<int64_t>(scope));
     header.Number(internal::ToMicros(taken_at));
     ALCOVE_RETURN_IF_ERROR(out->Block(BackupBlock::kHeader, header.out()));
 
@@ -597,8 +613,9 @@ absl::StatusOr<BackupSummary> BackupStore::Write(const std::string& path, const 
             position.after_sequence = shard.head.head_sequence;
           }
           if (options.progress) {
-            options.progress({summary.records, out->bytes(),
-                              static_cast<double>(passed + position.after_sequence) / static_cast<double>(total)});
+            ALCOVE_RETURN_IF_ERROR(
+                options.progress({summary.records, out->bytes(),
+                                  static_cast<double>(passed + position.after_sequence) / static_cast<double>(total)}));
           }
           ALCOVE_RETURN_IF_ERROR(refresh());
         }
@@ -608,18 +625,18 @@ absl::StatusOr<BackupSummary> BackupStore::Write(const std::string& path, const 
       end.Number(records);
       ALCOVE_RETURN_IF_ERROR(out->Block(BackupBlock::kCollectionEnd, end.out()));
     }
-    if (summary.whole) {
-      for (const BackedUp& one : collections) {
-        for (const std::string& alias : one.aliases) {
-          BackupWriter row;
-          row.Bytes(kAliases);
-          row.Bytes(one.row.tenant);
-          row.Bytes(alias);
-          row.Bytes(one.row.name);
-          ALCOVE_RETURN_IF_ERROR(out->Block(BackupBlock::kRow, row.out()));
-          ++summary.rows;
-        }
+    for (const BackedUp& one : collections) {
+      for (const std::string& alias : one.aliases) {
+        BackupWriter row;
+        row.Bytes(kAliases);
+        row.Bytes(one.row.tenant);
+        row.Bytes(alias);
+        row.Bytes(one.row.name);
+        ALCOVE_RETURN_IF_ERROR(out->Block(BackupBlock::kRow, row.out()));
+        ++summary.rows;
       }
+    }
+    if (scope == BackupScope::kStore) {
       // Small: read at once, written afterwards.
       std::vector<std::string> rows;
       ALCOVE_RETURN_IF_ERROR(db_->Read([&](Connection& c) -> absl::Status {
@@ -664,9 +681,20 @@ absl::StatusOr<BackupSummary> BackupStore::Verify(const std::string& path) {
 }
 
 absl::StatusOr<BackupSummary> BackupStore::Restore(const std::string& path, const RestoreOptions& options) {
-  ALCOVE_ASSIGN_OR_RETURN(const BackupSummary whole, Verify(path));
+  std::error_code unknown;  // reading says what is wrong with the file
+  const auto size = std::filesystem::file_size(path, unknown);
+  const int64_t file_bytes = unknown ? 0 : static_cast<int64_t>(size);
+  // The file is read twice.
+  const auto half = [&](double begin) -> BackupObserver {
+    if (!options.progress) return nullptr;
+    return [&options, begin](const BackupProgress& at) {
+      return options.progress({at.records, at.bytes, begin + at.fraction / 2});
+    };
+  };
+  Visitor nothing;
+  ALCOVE_RETURN_IF_ERROR(Walk(path, nothing, half(0), file_bytes).status());
   Restorer restorer(db_, options);
-  absl::StatusOr<BackupSummary> summary = Walk(path, restorer, options.progress, whole.bytes);
+  absl::StatusOr<BackupSummary> summary = Walk(path, restorer, half(0.5), file_bytes);
   if (summary.ok()) {
     if (absl::Status status = restorer.Publish(); !status.ok()) summary = std::move(status);
   }

@@ -1,7 +1,8 @@
 #pragma once
 
-// Backup and restore of the whole store or of one collection, to and from one file (docs/formats/backup.md). The file
-// fits either engine: what was written from SQLite can be restored into PostgreSQL and the other way round.
+// Backup and restore of the whole store, of a tenant's collections or of one, to and from one file
+// (docs/formats/backup.md). The file fits either engine: what was written from SQLite can be restored into PostgreSQL
+// and the other way round.
 
 #include <cstdint>
 #include <functional>
@@ -21,11 +22,21 @@ class Database;
 struct BackupProgress {
   int64_t records = 0;  // of logs
   int64_t bytes = 0;    // of the file
-  double fraction = 0;  // of the records, 0..1
+  double fraction = 0;  // of the work, 0..1
+};
+
+// Called after each few megabytes, on the caller's thread; anything but OK ends the work with that status.
+using BackupObserver = std::function<absl::Status(const BackupProgress&)>;
+
+// What a file holds. The numbers are the file's.
+enum class BackupScope {
+  kCollection = 0,
+  kStore = 1,   // every collection, tenants, keys, aliases, audit trail
+  kTenant = 2,  // every collection of a tenant and its aliases
 };
 
 struct BackupSummary {
-  bool whole = false;  // everything, not one collection
+  BackupScope scope = BackupScope::kCollection;
   absl::Time taken_at;
   int64_t collections = 0;
   int64_t records = 0;
@@ -34,13 +45,15 @@ struct BackupSummary {
 };
 
 struct BackupOptions {
-  std::optional<std::pair<std::string, std::string>> collection;  // (tenant, name); nullopt: everything
-  std::function<void(const BackupProgress&)> progress;            // may be null; called after each few megabytes
+  // (tenant, name); an empty name: all the tenant's collections, of which there may be none; nullopt: everything.
+  std::optional<std::pair<std::string, std::string>> collection;
+  BackupObserver progress;  // may be null
 };
 
 struct RestoreOptions {
-  std::string as_tenant, as_name;  // for the file of one collection; empty keeps its own
-  std::function<void(const BackupProgress&)> progress;
+  std::string as_tenant;    // for a file that is not of a whole store; empty keeps its own
+  std::string as_name;      // for the file of one collection; empty keeps its own
+  BackupObserver progress;  // may be null; the check of the file is the first half
 };
 
 // Thread-safe. Blocking for as long as the data takes.
@@ -62,7 +75,7 @@ class BackupStore {
 
   // Verifies the file first; then collections appear all at once at the end, with the sequences they had, or not at
   // all. A whole store is restored only into an empty one (FAILED_PRECONDITION). ALREADY_EXISTS: a collection or alias
-  // has the name.
+  // has a name that would be restored.
   absl::StatusOr<BackupSummary> Restore(const std::string& path, const RestoreOptions& options = {});
 
  private:

@@ -93,9 +93,11 @@ TEST_P(BackupStoreTest, AWholeStoreComesBackInANewOneOfTheOtherEngine) {
       store().audit().Append({.tenant = "acme", .actor = "me", .action = "a", .resource = "r", .outcome = "ok"}),
       IsOk());
   double fraction = 0;
-  ALCOVE_ASSERT_OK_AND_ASSIGN(
-      const BackupSummary written,
-      store().backups().Write(file_, {.progress = [&](const BackupProgress& p) { fraction = p.fraction; }}));
+  ALCOVE_ASSERT_OK_AND_ASSIGN(const BackupSummary written,
+                              store().backups().Write(file_, {.progress = [&](const BackupProgress& p) {
+                                                        fraction = p.fraction;
+                                                        return absl::OkStatus();
+                                                      }}));
   EXPECT_EQ(written.collections, 3);
   EXPECT_EQ(written.rows, 4);
   EXPECT_GT(fraction, 0.9);
@@ -138,6 +140,53 @@ TEST_P(BackupStoreTest, OneCollectionIsRestoredBesideOthersUnderAnyName) {
   EXPECT_EQ(Rebuild(store(), *store().collections().Get("acme", "copy")), Rebuild(store(), docs));
   ASSERT_THAT(store().backups().Restore(file_, {.as_tenant = "other"}), IsOk());
   EXPECT_THAT(store().collections().Get("other", "docs"), IsOk());
+}
+
+TEST_P(BackupStoreTest, ATenantsCollectionsComeBackTogetherWithTheirAliases) {
+  const Collection docs = MakeDocs("docs");
+  MakeDocs("more");
+  MakeCollection("of-another-tenant", 1);
+  ASSERT_THAT(store().collections().SetAlias("acme", "live", "docs"), IsOk());
+  ALCOVE_ASSERT_OK_AND_ASSIGN(const BackupSummary written,
+                              store().backups().Write(file_, {.collection = std::pair("acme", "")}));
+  EXPECT_EQ(written.scope, BackupScope::kTenant);
+  EXPECT_EQ(written.collections, 2);
+  EXPECT_EQ(written.rows, 1);
+  EXPECT_THAT(store().backups().Restore(file_), StatusIs(absl::StatusCode::kAlreadyExists));
+  EXPECT_THAT(store().backups().Restore(file_, {.as_name = "copy"}), StatusIs(absl::StatusCode::kInvalidArgument));
+  ASSERT_THAT(store().backups().Restore(file_, {.as_tenant = "twin"}), IsOk());
+  ALCOVE_ASSERT_OK_AND_ASSIGN(const Collection twin, store().collections().Get("twin", "docs"));
+  EXPECT_EQ(Rebuild(store(), twin), Rebuild(store(), docs));
+  EXPECT_THAT(store().collections().ListAliases("twin")->aliases, ElementsAre(Alias{"live", twin.id, "docs"}));
+  EXPECT_EQ(store().collections().ListAliases("acme")->aliases.size(), 1u);
+
+  // A name taken by anybody of the tenant leaves everything as it was.
+  ASSERT_THAT(store().collections().DeleteAlias("twin", "live"), IsOk());
+  ASSERT_THAT(store().collections().Delete("twin", "docs"), IsOk());
+  ASSERT_THAT(store().collections().SetAlias("twin", "docs", "more"), IsOk());
+  EXPECT_THAT(store().backups().Restore(file_, {.as_tenant = "twin"}), StatusIs(absl::StatusCode::kAlreadyExists));
+  EXPECT_THAT(store().collections().Get("twin", "docs"), StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST_P(BackupStoreTest, AnObserverEndsAnythingAndLeavesNothingBehind) {
+  MakeDocs("docs");
+  const auto stop = [](const BackupProgress&) { return absl::CancelledError("enough"); };
+  EXPECT_THAT(store().backups().Write(file_, {.progress = stop}), StatusIs(absl::StatusCode::kCancelled));
+  EXPECT_THAT(BackupStore::Verify(file_), StatusIs(absl::StatusCode::kNotFound));
+  ASSERT_THAT(store().backups().Write(file_, {.collection = std::pair("acme", "docs")}), IsOk());
+  EXPECT_THAT(store().backups().Restore(file_, {.as_name = "copy", .progress = stop}),
+              StatusIs(absl::StatusCode::kCancelled));
+  double last = 0;
+  const auto late = [&](const BackupProgress& at) {
+    EXPECT_GE(at.fraction, last);
+    last = at.fraction;
+    return at.fraction > 0.5 ? absl::CancelledError("enough") : absl::OkStatus();
+  };
+  EXPECT_THAT(store().backups().Restore(file_, {.as_name = "copy", .progress = late}),
+              StatusIs(absl::StatusCode::kCancelled));
+  EXPECT_GT(last, 0.5);
+  EXPECT_THAT(store().collections().Get("acme", "copy"), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(store().backups().Restore(file_, {.as_name = "copy"}), IsOk());
 }
 
 TEST_P(BackupStoreTest, HoldsTheStateOfOneMomentWhileEverythingGoesOn) {

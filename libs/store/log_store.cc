@@ -61,6 +61,11 @@ using sql::Connection;
 using sql::Int;
 using sql::Row;
 
+// Looks in vain at the poll interval, and how much longer the pauses are after them. Who appends tells the processes it
+// knows (HintAppended); looking is for the others.
+constexpr int kQuietLooks = 200;
+constexpr int kQuietFactor = 8;
+
 }  // namespace
 
 LogStore::LogStore(Database* db) : db_(db), group_(std::make_unique<GroupCommit>(db)) {}
@@ -146,10 +151,11 @@ absl::StatusOr<WaitResult> LogStore::WaitForAppend(absl::Span<const ShardPositio
     }));
     if (news) return WaitResult::kNews;
 
-    while (true) {
+    for (int looks = 0;; ++looks) {
       const absl::Time now = db_->clock().Now();
       if (now >= deadline) return WaitResult::kDeadline;
-      const bool told = db_->changes().AwaitNews(mark, std::min(deadline, now + db_->driver().poll_interval()));
+      const absl::Duration pause = db_->driver().poll_interval() * (looks < kQuietLooks ? 1 : kQuietFactor);
+      const bool told = db_->changes().AwaitNews(mark, std::min(deadline, now + pause));
       if (db_->changes().WokenSince(entered)) return WaitResult::kWoken;
       if (told) break;
       ALCOVE_RETURN_IF_ERROR(db_->PollAppends());

@@ -57,6 +57,22 @@ TEST_P(LogWaitTest, AnAppendOfAnotherProcessIsNoticedByPolling) {
   writer.join();
 }
 
+TEST_P(LogWaitTest, AnAppendOfAnotherProcessIsNoticedAfterALongQuietToo) {
+  std::unique_ptr<Store> other = OpenAgain();
+  std::thread writer([&] {
+    for (int look = 0; look < 300; ++look) {
+      EXPECT_TRUE(clock_.WaitForWaiters(1));
+      clock_.Advance(StoreOptions().sqlite_poll_interval);
+    }
+    EXPECT_TRUE(clock_.WaitForWaiters(1));
+    EXPECT_THAT(PutOne(*other, 0), IsOk());
+    clock_.Advance(GetParam() == Engine::kSqlite ? 8 * StoreOptions().sqlite_poll_interval
+                                                 : StoreOptions().postgres_poll_interval);
+  });
+  EXPECT_THAT(Wait(absl::Hours(1)), IsOkAndHolds(WaitResult::kNews));
+  writer.join();
+}
+
 TEST_P(LogWaitTest, ANotificationOrHintOfAnotherProcessWakesWithoutTheClockMoving) {
   std::unique_ptr<Store> other = OpenAgain();
   std::thread writer([&] {

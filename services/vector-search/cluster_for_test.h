@@ -4,6 +4,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include <absl/strings/str_join.h>
 #include <grpcpp/channel.h>
 
+#include "alcove/vector/v1/backup.grpc.pb.h"
 #include "alcove/vector/v1/shard.grpc.pb.h"
 #include "alcove/vector/v1/vector.grpc.pb.h"
 #include "grpc/health/v1/health.grpc.pb.h"
@@ -47,6 +49,7 @@ class TestCluster {
       channel.max_reconnect_backoff = absl::Milliseconds(100);
       channels_.push_back(rpc::MakeChannel(addresses_[i], channel).value());
       stubs_.push_back(pb::VectorService::NewStub(channels_[i]));
+      backup_stubs_.push_back(pb::BackupService::NewStub(channels_[i]));
     }
     for (size_t i = 0; i < n; ++i) EXPECT_THAT(AwaitReady(i), testing::IsOk());
   }
@@ -102,16 +105,19 @@ class TestCluster {
   const std::string data_dir(size_t i) const { return dir_.File(absl::StrCat("node", i)); }
 
   // One call to process i as tenant "t".
-  template <typename Request, typename Response>
-  absl::Status Call(size_t i,
-                    grpc::Status (pb::VectorService::Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+  template <typename Stub, typename Request, typename Response>
+  absl::Status Call(size_t i, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
                     const Request& request, Response* response, absl::Duration timeout = absl::Seconds(20),
                     bool wait_for_ready = false) {
     grpc::ClientContext client;
     client.set_wait_for_ready(wait_for_ready);
     const RequestContext ctx({.tenant = "t", .request_id = "test"}, absl::Now() + timeout);
     const auto registration = rpc::ContextToClient(ctx, client);
-    return rpc::FromGrpc((stubs_[i].get()->*method)(&client, request, response));
+    if constexpr (std::is_same_v<Stub, pb::BackupService::Stub>) {
+      return rpc::FromGrpc((backup_stubs_[i].get()->*method)(&client, request, response));
+    } else {
+      return rpc::FromGrpc((stubs_[i].get()->*method)(&client, request, response));
+    }
   }
 
   // Creates "docs" with `dimension` and a keyword field "tag" and an integer field "n".
@@ -134,6 +140,7 @@ class TestCluster {
   std::vector<std::unique_ptr<testing::ChildProcess>> processes_;
   std::vector<std::shared_ptr<grpc::Channel>> channels_;
   std::vector<std::unique_ptr<pb::VectorService::Stub>> stubs_;
+  std::vector<std::unique_ptr<pb::BackupService::Stub>> backup_stubs_;
 };
 
 // Two processes with a shard each.

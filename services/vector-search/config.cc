@@ -133,6 +133,14 @@ CoordinatorOptions CoordinatorOptionsFrom(const config::v1::VectorSearchConfig& 
   return options;
 }
 
+BackupJobsOptions BackupJobsOptionsFrom(const config::v1::VectorSearchConfig& config, Registry& registry) {
+  BackupJobsOptions options;
+  options.directory = config.backup().directory();
+  options.threads = static_cast<int>(config.backup().threads());
+  options.registry = &registry;
+  return options;
+}
+
 ReplicaOptions ReplicaOptionsFrom(const config::v1::VectorSearchConfig& config) {
   ReplicaOptions options;
   options.hedge = config.search().hedge_percent() > 0;

@@ -8,7 +8,9 @@
 #include <absl/time/time.h>
 
 #include "alcove/config/v1/vector_search.pb.h"
+#include "libs/common/metrics.h"
 #include "libs/store/store.h"
+#include "services/vector-search/backup/backup_jobs.h"
 #include "services/vector-search/coordinator/coordinator.h"
 #include "services/vector-search/coordinator/replicas.h"
 #include "services/vector-search/shard/shard_host.h"
@@ -32,6 +34,7 @@ absl::StatusOr<ClusterPlan> PlanCluster(const config::v1::VectorSearchConfig& co
 store::StoreOptions StoreOptionsFrom(const config::v1::StoreConfig& config);
 HostOptions HostOptionsFrom(const config::v1::VectorSearchConfig& config, const ClusterPlan& plan);
 CoordinatorOptions CoordinatorOptionsFrom(const config::v1::VectorSearchConfig& config);
+BackupJobsOptions BackupJobsOptionsFrom(const config::v1::VectorSearchConfig& config, Registry& registry);
 ReplicaOptions ReplicaOptionsFrom(const config::v1::VectorSearchConfig& config);
 
 }  // namespace alcove::vector_search

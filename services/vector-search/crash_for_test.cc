@@ -231,7 +231,9 @@ int CrashRounds(int fallback) {
 
 void RunCrashRounds(const CrashOptions& options) {
   // Small numbers make snapshots and compaction happen in the middle of everything.
-  TwoProcesses cluster({"--snapshot.records=40", "--store.durability=normal"}, options.store_url);
+  // Of the two durabilities, the lesser one withstands the death of a process of ours, not of the database's server.
+  const char* durability = options.also ? "full" : "normal";
+  TwoProcesses cluster({"--snapshot.records=40", absl::StrCat("--store.durability=", durability)}, options.store_url);
   ASSERT_THAT(cluster.CreateDocs(kDim), IsOk());
   Writers writers(cluster, options.seed);
   std::mt19937 rng(options.seed);
@@ -259,7 +261,10 @@ void RunCrashRounds(const CrashOptions& options) {
     Check(cluster, writers, rng() % 2);
     writers.Resume();
     if (::testing::Test::HasFailure()) return;
-    if ((round + 1) % 100 == 0) std::printf("%d rounds\n", round + 1);
+    if ((round + 1) % 100 == 0) {
+      std::printf("%d rounds\n", round + 1);
+      std::fflush(stdout);
+    }
   }
   writers.Stop();
   Check(cluster, writers, 0);

@@ -55,6 +55,58 @@ TEST(TwoProcesses, AnswerAlikeWhicheverIsAsked) {
   EXPECT_THAT(cluster.process(1).Stop(), testing::IsOkAndHolds(0));
 }
 
+// A backup is a matter of the folder: any process answers for it, and one that dies does not leave it running for ever.
+TEST(TwoProcesses, AnswerForEachOthersBackups) {
+  const testing::TempDir dir;
+  TwoProcesses cluster({absl::StrCat("--backup.directory=", dir.File("backups"))});
+  ASSERT_THAT(cluster.CreateDocs(2), IsOk());
+  ASSERT_THAT(Upsert(cluster, 1, 0, 400, true), IsOk());
+  const auto await = [&](size_t process, const std::string& name) {
+    pb::GetBackupRequest get;
+    get.set_name(name);
+    pb::GetBackupResponse reply;
+    for (int look = 0; look < 2000; ++look) {
+      EXPECT_THAT(cluster.Call(process, &pb::BackupService::Stub::GetBackup, get, &reply), IsOk());
+      if (reply.backup().state() != pb::JOB_STATE_RUNNING) break;
+      absl::SleepFor(absl::Milliseconds(5));
+    }
+    return reply.backup();
+  };
+  pb::CreateBackupRequest create;
+  create.set_collection("docs");
+  create.set_name("b");
+  pb::CreateBackupResponse created;
+  ASSERT_THAT(cluster.Call(0, &pb::BackupService::Stub::CreateBackup, create, &created), IsOk());
+  EXPECT_EQ(await(1, "b").state(), pb::JOB_STATE_COMPLETE);
+  EXPECT_EQ(await(1, "b").records(), 400u);
+  EXPECT_THAT(cluster.Call(1, &pb::BackupService::Stub::CreateBackup, create, &created),
+              StatusIs(absl::StatusCode::kAlreadyExists));
+
+  pb::StartRestoreRequest start;
+  start.set_name("b");
+  start.set_collection("copy");
+  pb::StartRestoreResponse started;
+  ASSERT_THAT(cluster.Call(1, &pb::BackupService::Stub::StartRestore, start, &started), IsOk());
+  pb::GetRestoreRequest get;
+  get.set_name("b");
+  pb::GetRestoreResponse restored;
+  do {
+    ASSERT_THAT(cluster.Call(0, &pb::BackupService::Stub::GetRestore, get, &restored), IsOk());
+  } while (restored.restore().state() == pb::JOB_STATE_RUNNING);
+  EXPECT_EQ(restored.restore().state(), pb::JOB_STATE_COMPLETE) << restored.restore().error();
+  pb::GetCollectionRequest look;
+  look.set_name("copy");
+  pb::GetCollectionResponse copy;
+  EXPECT_THAT(cluster.Call(0, &pb::VectorService::Stub::GetCollection, look, &copy), IsOk());
+
+  // A process that is killed in the middle of one: whichever moment it was, the other says how it stands.
+  create.set_name("killed");
+  ASSERT_THAT(cluster.Call(0, &pb::BackupService::Stub::CreateBackup, create, &created), IsOk());
+  cluster.Kill(0);
+  const pb::Backup left = await(1, "killed");
+  EXPECT_EQ(left.state(), left.error().empty() ? pb::JOB_STATE_COMPLETE : pb::JOB_STATE_FAILED);
+}
+
 // Words, sparse vectors, facets and fused rankings cross the line between processes like everything else.
 TEST(TwoProcesses, ScoreWordsByTheStatisticsOfBoth) {
   TwoProcesses cluster;

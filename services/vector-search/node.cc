@@ -120,13 +120,22 @@ absl::StatusOr<std::unique_ptr<Node>> Node::Make(const config::v1::VectorSearchC
     };
   }
   node->shard_face_->SetPeers(std::move(connects));
+  node->backups_ = std::make_unique<BackupJobs>(
+      BackupJobsOptionsFrom(config, registry), &node->store_->backups(),
+      BackupHooks{.check_room = [coordinator = node->coordinator_.get()](
+                                    const std::string& tenant, int64_t collections,
+                                    int64_t points) { return coordinator->CheckRoom(tenant, collections, points); },
+                  .restored = [coordinator = node->coordinator_.get()] { coordinator->SpreadCatalog(); }});
+  node->backup_face_ = std::make_unique<BackupFace>(*node->backups_, *node->catalog_, *node->writes_, options);
   node->change_face_ = std::make_unique<ChangeFace>(*node->catalog_, node->store_->log(), *node->reads_, options);
   return node;
 }
 
 Node::~Node() { Stop(); }
 
-std::vector<rpc::Service*> Node::Services() { return {vector_face_.get(), shard_face_.get(), change_face_.get()}; }
+std::vector<rpc::Service*> Node::Services() {
+  return {vector_face_.get(), shard_face_.get(), change_face_.get(), backup_face_.get()};
+}
 
 absl::Status Node::Ready() const {
   const std::string trouble = host_->Trouble();
@@ -162,6 +171,7 @@ void Node::Stop() {
     const auto all = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(introduction_mutex_) { return introductions_left_ == 0; };
     introduction_mutex_.Await(absl::Condition(&all));
   }
+  if (backups_ != nullptr) backups_->Stop();
   if (resharder_ != nullptr) resharder_->Stop();
   if (catalog_ != nullptr) catalog_->Stop();
   if (host_ != nullptr) host_->Stop();

@@ -12,6 +12,7 @@
 
 #include "libs/common/metrics.h"
 #include "libs/rpc/server.h"
+#include "services/vector-search/backup_service.h"
 #include "services/vector-search/change_service.h"
 #include "services/vector-search/config.h"
 #include "services/vector-search/coordinator/delayed_tasks.h"
@@ -63,6 +64,8 @@ class Node {
   mutable absl::Mutex introduction_mutex_;
   size_t introductions_left_ ABSL_GUARDED_BY(introduction_mutex_) = 0;
   std::unique_ptr<ChangeFace> change_face_;
+  std::unique_ptr<BackupJobs> backups_;
+  std::unique_ptr<BackupFace> backup_face_;
   // Last, so that their tasks end before anything they use goes.
   std::unique_ptr<WorkQueue> writes_;
   std::unique_ptr<WorkQueue> reads_;

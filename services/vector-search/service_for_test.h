@@ -7,6 +7,7 @@
 #include <absl/strings/str_cat.h>
 #include <google/protobuf/util/json_util.h>
 
+#include "alcove/vector/v1/backup.grpc.pb.h"
 #include "libs/common/config.h"
 #include "libs/rpc/channel.h"
 #include "libs/rpc/context.h"
@@ -24,11 +25,14 @@ class ServiceTest : public ::testing::Test {
   void SetUp() override { Start(); }
   void TearDown() override { Stop(); }
 
+  // What a test wants otherwise.
+  virtual void Configure(config::v1::VectorSearchConfig&) {}
   void Start() {
     auto config = DefaultConfig<config::v1::VectorSearchConfig>();
     config.mutable_store()->set_url("sqlite:" + dir_.File("store/test.db"));
     config.mutable_store()->set_durability("normal");
     config.set_data_dir(dir_.File("data"));
+    Configure(config);
     auto node = Node::Make(config, registry_, loops_);
     ASSERT_THAT(node, testing::IsOk());
     node_ = *std::move(node);
@@ -39,6 +43,7 @@ class ServiceTest : public ::testing::Test {
     server_->SetServing(true);
     auto channel = rpc::MakeChannel(server_->address()).value();
     stub_ = pb::VectorService::NewStub(channel);
+    backups_ = pb::BackupService::NewStub(channel);
     shards_ = pb::ShardService::NewStub(channel);
   }
   void Stop() {
@@ -54,15 +59,16 @@ class ServiceTest : public ::testing::Test {
     const auto registration = rpc::ContextToClient(ctx_.WithTimeout(absl::Seconds(20)), client);
     return rpc::FromGrpc((stub.*method)(&client, request, response));
   }
-#define ALCOVE_CALL(Name)                                                                     \
-  absl::StatusOr<pb::Name##Response> Name(const std::string& json) {                          \
-    pb::Name##Request request;                                                                \
-    const auto parsed = google::protobuf::util::JsonStringToMessage(json, &request);          \
-    EXPECT_TRUE(parsed.ok()) << parsed.ToString();                                            \
-    pb::Name##Response response;                                                              \
-    ALCOVE_RETURN_IF_ERROR(Call(*stub_, &pb::VectorService::Stub::Name, request, &response)); \
-    return response;                                                                          \
+#define ALCOVE_CALL_OF(Service, stub, Name)                                            \
+  absl::StatusOr<pb::Name##Response> Name(const std::string& json) {                   \
+    pb::Name##Request request;                                                         \
+    const auto parsed = google::protobuf::util::JsonStringToMessage(json, &request);   \
+    EXPECT_TRUE(parsed.ok()) << parsed.ToString();                                     \
+    pb::Name##Response response;                                                       \
+    ALCOVE_RETURN_IF_ERROR(Call(*stub, &pb::Service::Stub::Name, request, &response)); \
+    return response;                                                                   \
   }
+#define ALCOVE_CALL(Name) ALCOVE_CALL_OF(VectorService, stub_, Name)
   ALCOVE_CALL(CreateCollection)
   ALCOVE_CALL(GetCollection)
   ALCOVE_CALL(ListCollections)
@@ -77,7 +83,18 @@ class ServiceTest : public ::testing::Test {
   ALCOVE_CALL(RecommendPoints)
   ALCOVE_CALL(UpdatePoints)
   ALCOVE_CALL(FacetPoints)
+  ALCOVE_CALL(SetAlias)
 #undef ALCOVE_CALL
+#define ALCOVE_CALL(Name) ALCOVE_CALL_OF(BackupService, backups_, Name)
+  ALCOVE_CALL(CreateBackup)
+  ALCOVE_CALL(ListBackups)
+  ALCOVE_CALL(GetBackup)
+  ALCOVE_CALL(DeleteBackup)
+  ALCOVE_CALL(StartRestore)
+  ALCOVE_CALL(GetRestore)
+  ALCOVE_CALL(CancelRestore)
+#undef ALCOVE_CALL
+#undef ALCOVE_CALL_OF
 
   void CreateDocs() {
     ALCOVE_ASSERT_OK(CreateCollection(R"({"collection": {"name": "docs", "vectors": {"": {"dimension": 2}},
@@ -106,6 +123,7 @@ class ServiceTest : public ::testing::Test {
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<pb::VectorService::Stub> stub_;
   std::unique_ptr<pb::ShardService::Stub> shards_;
+  std::unique_ptr<pb::BackupService::Stub> backups_;
 };
 
 }  // namespace alcove::vector_search

@@ -3,10 +3,13 @@
 
 #include <array>
 #include <atomic>
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include <absl/functional/any_invocable.h>
 #include <absl/status/status.h>
+#include <absl/time/time.h>
 
 #include "libs/common/task_pool.h"
 #include "libs/net/loop.h"
@@ -22,22 +25,28 @@ class WorkQueue {
   // RESOURCE_EXHAUSTED, with a hint when to try again, when as many tasks are waiting as may; the task is then dropped.
   absl::Status Submit(absl::AnyInvocable<void()> task);
 
-  // The same for work that is usually short, from `loop`'s own thread. The first task of a turn runs at the turn's end,
-  // which saves waking a worker for it and the loop for its answer; the others go to the pool. One that takes more
-  // processor time than kShort holds up the loop once and sends those after it to the pool.
+  // The same for work that is usually short, from `loop`'s own thread. Tasks run at the end of the turn, which saves
+  // waking a worker for each and the loop for its answer, and lets the answers share a write: the first of a turn
+  // always, more of them while, going by those before, all take no longer than kTurn; the others go to the pool. One
+  // that takes more processor time than kShort holds up the loop once and sends those after it to the pool.
   absl::Status SubmitShort(net::Loop& loop, absl::AnyInvocable<void()> task);
 
   TaskPool& pool() { return pool_; }
 
   static constexpr absl::Duration kShort = absl::Microseconds(500);
+  static constexpr absl::Duration kTurn = absl::Microseconds(250);
 
  private:
-  void RunHere(absl::AnyInvocable<void()> task);
+  // The loop's own.
+  struct Turn {
+    std::vector<absl::AnyInvocable<void()>> tasks;                 // wait for the turn's end
+    int64_t mean_ns = absl::ToInt64Nanoseconds(WorkQueue::kTurn);  // processor time of one, the latest weigh most
+  };
+  void EndTurn(Turn& turn);
 
   const std::string name_;
   const size_t max_;
-  // What waits for the end of each loop's turn, by the loop's index; the loop's own.
-  std::array<absl::AnyInvocable<void()>, 16> at_end_;
+  std::array<Turn, 16> turns_;         // by the loop's index
   std::atomic<int64_t> not_short_{0};  // tasks to come that are not tried on a loop
   TaskPool pool_;
 };

@@ -49,8 +49,34 @@ TEST_F(ShortTasks, RunOnTheLoopWhenTheyComeAlone) {
 }
 
 TEST_F(ShortTasks, ShareATurnBetweenTheLoopAndThePool) {
-  EXPECT_EQ(RunTurn(5), 1);
+  EXPECT_EQ(RunTurn(5), 1) << "how long they take is not known yet";
   EXPECT_EQ(RunTurn(1), 1) << "the next turn begins anew";
+}
+
+TEST_F(ShortTasks, FillATurnOnTheLoopOnceTheyAreKnownToBeShort) {
+  for (int i = 0; i < 100; ++i) RunTurn(1);
+  EXPECT_EQ(RunTurn(5), 5);
+}
+
+TEST_F(ShortTasks, OfMiddlingLengthFillATurnWithFewOfThem) {
+  for (int i = 0; i < 100; ++i) RunTurn(1, WorkQueue::kTurn * 0.4);
+  const int here = RunTurn(8, WorkQueue::kTurn * 0.4);
+  EXPECT_GE(here, 1);
+  EXPECT_LE(here, 3);
+}
+
+TEST_F(ShortTasks, LeaveTheLoopInTheMiddleOfATurnThatALongOneHoldsUp) {
+  for (int i = 0; i < 100; ++i) RunTurn(1);
+  std::atomic<int> here = 0, elsewhere = 0;
+  const auto self = std::this_thread::get_id();
+  ASSERT_THAT(queue_.SubmitShort(loop_, [&] { Burn(4 * WorkQueue::kShort); }), IsOk());
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_THAT(queue_.SubmitShort(loop_, [&] { ++(std::this_thread::get_id() == self ? here : elsewhere); }), IsOk());
+  }
+  loop_.RunReady();
+  queue_.pool().WaitIdle();
+  EXPECT_EQ(here, 0);
+  EXPECT_EQ(elsewhere, 3);
 }
 
 TEST_F(ShortTasks, NeedNotWaitForABusyPool) {

@@ -1,9 +1,11 @@
 """Aliases, uploads of vectors, resharding, backup and restore, as a user meets them."""
 
+import hashlib
 import json
 import struct
 import subprocess
 import threading
+import time
 import uuid
 
 import requests
@@ -158,6 +160,79 @@ def test_one_collection_is_backed_up_and_restored_beside_the_others(stack, tmp_p
     damaged.write_bytes(data)
     refused = stack.ctl("restore", str(damaged), "--as", name(), check=False)
     assert refused.returncode == 1 and "damaged at byte" in refused.stderr
+
+
+def ended(stack, path):
+    """The job at `path` once it no longer runs."""
+    deadline = time.monotonic() + 60
+    while True:
+        reply = stack.get(path)
+        assert reply.status_code == 200, reply.text
+        job = reply.json()
+        if job["state"] != "JOB_STATE_RUNNING" or time.monotonic() > deadline:
+            return job
+        time.sleep(0.05)
+
+
+def test_the_server_keeps_backups_and_restores_them(stack):
+    collection, copy, backup = vectors_collection(stack), name(), name()
+    put(stack, collection, [(f"p{i}", [i, 0, 0, 0]) for i in range(300)])
+    begun = stack.post("/v1/backups", {"name": backup, "collection": collection})
+    assert begun.status_code == 200, begun.text
+    assert begun.json()["name"] == backup and begun.json()["state"] == "JOB_STATE_RUNNING"
+    made = ended(stack, f"/v1/backups/{backup}")
+    assert made["state"] == "JOB_STATE_COMPLETE" and made["collection"] == collection and int(made["records"]) == 300, made
+    file, = (stack.data / "data/backups").glob(f"*/{backup}/*.backup")
+    assert file.stat().st_size == int(made["bytes"])
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == made["sha256"]
+    assert stack.post("/v1/backups", {"name": backup, "collection": collection}).status_code == 409
+    # The file is one of those `alcovectl restore` reads.
+    assert json.loads(stack.ctl("restore", str(file), "--check", "-o", "json").stdout)["records"] == 300
+
+    taken = stack.post(f"/v1/backups/{backup}/restore", {})
+    assert taken.status_code == 409 and collection in taken.json()["detail"]
+    begun = stack.post(f"/v1/backups/{backup}/restore", {"collection": copy})
+    assert begun.status_code == 200, begun.text
+    assert ended(stack, f"/v1/backups/{backup}/restore")["state"] == "JOB_STATE_COMPLETE"
+    put(stack, copy, [("new", [7, 7, 7, 7])])
+    assert count(stack, copy) == 301 and count(stack, collection) == 300
+
+    # Lost and brought back under its own name, which a search of the moment before has cached nothing of.
+    assert stack.http.delete(f"{stack.url}/v1/collections/{collection}", timeout=60).status_code == 200
+    assert stack.post(f"/v1/collections/{collection}/points:count", {}).status_code == 404
+    assert stack.post(f"/v1/backups/{backup}/restore", {}).status_code == 200
+    assert ended(stack, f"/v1/backups/{backup}/restore")["state"] == "JOB_STATE_COMPLETE"
+    put(stack, collection, [("p0", [0, 0, 0, 0])])
+    assert count(stack, collection) == 300
+
+    listed = stack.get("/v1/backups").json()["backups"]
+    assert backup in [b["name"] for b in listed]
+    reader = stack.post("/v1/keys", {"name": name(), "scopes": ["read", "write"]}).json()["secret"]
+    for method, path in (("GET", "/v1/backups"), ("POST", "/v1/backups"), ("DELETE", f"/v1/backups/{backup}"),
+                         ("POST", f"/v1/backups/{backup}/restore")):
+        refused = requests.request(method, stack.url + path, json={}, timeout=60, headers={"Authorization": f"Bearer {reader}"})
+        assert refused.status_code == 403, f"{method} {path}: {refused.text}"
+    for bad in ("..", "a%2Fb", "%2e%2e%2fx", ".x"):
+        reply = stack.get(f"/v1/backups/{bad}")
+        assert reply.status_code in (400, 404) and "root:" not in reply.text, f"{bad}: {reply.status_code}"
+    assert stack.http.delete(f"{stack.url}/v1/backups/{backup}", timeout=60).status_code == 200
+    assert stack.get(f"/v1/backups/{backup}").status_code == 404
+    assert not file.exists()
+
+
+def test_backups_are_made_listed_and_restored_from_the_command_line(stack):
+    collection, copy, backup = vectors_collection(stack), name(), name()
+    put(stack, collection, [(f"p{i}", [i, 0, 0, 0]) for i in range(50)])
+    made = json.loads(stack.ctl("backups", "create", collection, "--name", backup, "-o", "json").stdout)
+    assert made["state"] == "JOB_STATE_COMPLETE" and int(made["records"]) == 50
+    assert backup in stack.ctl("backups", "list").stdout
+    assert "restored" in stack.ctl("backups", "restore", backup, "--as", copy).stdout
+    put(stack, copy, [("p0", [0, 0, 0, 0])])
+    assert count(stack, copy) == 50
+    again = stack.ctl("backups", "restore", backup, "--as", copy, check=False)
+    assert again.returncode == 1 and copy in again.stderr
+    stack.ctl("backups", "delete", backup)
+    assert backup not in stack.ctl("backups", "list").stdout
 
 
 def test_a_whole_store_is_restored_into_a_new_one(own_stack, tmp_path):

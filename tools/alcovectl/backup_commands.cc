@@ -43,6 +43,12 @@ class ProgressLine {
     std::fprintf(stderr, terminal_ ? "\r%s\033[K" : "%s\n", line.c_str());
     begun_ = true;
   }
+  store::BackupObserver Observer() {
+    return [this](const store::BackupProgress& progress) {
+      Show(progress);
+      return absl::OkStatus();
+    };
+  }
   ~ProgressLine() {
     if (begun_ && terminal_) std::fputc('\n', stderr);
   }
@@ -53,25 +59,34 @@ class ProgressLine {
   absl::Time shown_ = absl::Now();
 };
 
+absl::string_view ScopeName(store::BackupScope scope) {
+  switch (scope) {
+    case store::BackupScope::kStore: return "the whole store";
+    case store::BackupScope::kTenant: return "a tenant's collections";
+    case store::BackupScope::kCollection: return "one collection";
+  }
+  return "";
+}
+
 absl::Status PrintSummary(const Invocation& invocation, const store::BackupSummary& summary, absl::string_view verb) {
   if (invocation.Get("output") == "json") {
     return Print(absl::StrFormat(
         "{\"whole\": %s, \"taken_at\": \"%s\", \"collections\": %d, \"records\": %d, \"rows\": %d, \"bytes\": %d}\n",
-        summary.whole ? "true" : "false", absl::FormatTime(absl::RFC3339_sec, summary.taken_at, absl::UTCTimeZone()),
-        summary.collections, summary.records, summary.rows, summary.bytes));
+        summary.scope == store::BackupScope::kStore ? "true" : "false",
+        absl::FormatTime(absl::RFC3339_sec, summary.taken_at, absl::UTCTimeZone()), summary.collections,
+        summary.records, summary.rows, summary.bytes));
   }
-  return Print(absl::StrFormat("%s: %s of %s, %d collections, %d records, %d other rows, %s\n", verb,
-                               summary.whole ? "the whole store" : "one collection",
-                               absl::FormatTime(absl::RFC3339_sec, summary.taken_at, absl::UTCTimeZone()),
-                               summary.collections, summary.records, summary.rows,
-                               FormatBytes(static_cast<uint64_t>(summary.bytes))));
+  return Print(
+      absl::StrFormat("%s: %s of %s, %d collections, %d records, %d other rows, %s\n", verb, ScopeName(summary.scope),
+                      absl::FormatTime(absl::RFC3339_sec, summary.taken_at, absl::UTCTimeZone()), summary.collections,
+                      summary.records, summary.rows, FormatBytes(static_cast<uint64_t>(summary.bytes))));
 }
 
 absl::Status RunBackup(const Invocation& invocation) {
   ALCOVE_ASSIGN_OR_RETURN(const auto store, OpenStore(invocation, false));
   ProgressLine line;
   store::BackupOptions options;
-  options.progress = [&](const store::BackupProgress& progress) { line.Show(progress); };
+  options.progress = line.Observer();
   if (invocation.Has("collection")) {
     options.collection.emplace(invocation.Get("tenant"), invocation.Get("collection"));
   }
@@ -88,7 +103,7 @@ absl::Status RunRestore(const Invocation& invocation) {
   ALCOVE_ASSIGN_OR_RETURN(const auto store, OpenStore(invocation, true));
   ProgressLine line;
   store::RestoreOptions options;
-  options.progress = [&](const store::BackupProgress& progress) { line.Show(progress); };
+  options.progress = line.Observer();
   if (invocation.Has("as")) options.as_name = invocation.Get("as");
   if (invocation.Has("tenant")) options.as_tenant = invocation.Get("tenant");
   ALCOVE_ASSIGN_OR_RETURN(const store::BackupSummary summary, store->backups().Restore(path, options));

@@ -15,6 +15,7 @@ std::vector<CommandSpec> StackCommands();       // up, down, status
 std::vector<CommandSpec> CollectionCommands();  // collections list, create, get, delete
 std::vector<CommandSpec> ClusterCommands();     // collections reshard; alias set, list, delete
 std::vector<CommandSpec> BackupCommands();      // backup, restore
+std::vector<CommandSpec> BackupsCommands();     // backups create, list, restore, delete
 std::vector<CommandSpec> SearchCommands();      // search, similar
 std::vector<CommandSpec> IngestCommands();      // ingest
 std::vector<CommandSpec> KeyCommands();         // key create, list, revoke

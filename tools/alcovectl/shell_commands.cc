@@ -83,7 +83,7 @@ const std::vector<CommandSpec>& AllCommands() {
   static const auto* const commands = [] {
     auto* all = new std::vector<CommandSpec>;
     for (auto group : {StackCommands, CollectionCommands, ClusterCommands, IngestCommands, SearchCommands,
-                       PrivateCommands, KeyCommands, BackupCommands, ShellCommands}) {
+                       PrivateCommands, KeyCommands, BackupCommands, BackupsCommands, ShellCommands}) {
       for (CommandSpec& command : group()) all->push_back(std::move(command));
     }
     return all;

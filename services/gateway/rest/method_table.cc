@@ -11,6 +11,7 @@
 #include "alcove/inference/v1/inference.pb.h"
 #include "alcove/private_search/v1/private_search.pb.h"
 #include "alcove/recommend/v1/recommend.pb.h"
+#include "alcove/vector/v1/backup.pb.h"
 #include "alcove/vector/v1/changes.pb.h"
 #include "alcove/vector/v1/shard.pb.h"
 #include "alcove/vector/v1/vector.pb.h"
@@ -34,6 +35,7 @@ void KeepGeneratedFiles() {
   alcove::inference::v1::EmbedRequest::descriptor();
   alcove::private_search::v1::GetParametersRequest::descriptor();
   alcove::recommend::v1::RecommendRequest::descriptor();
+  alcove::vector::v1::CreateBackupRequest::descriptor();
   alcove::vector::v1::ReadChangesRequest::descriptor();
   alcove::vector::v1::SearchShardRequest::descriptor();
   alcove::vector::v1::SearchPointsRequest::descriptor();

@@ -183,6 +183,11 @@ class Coordinator {
   void Recommend(const RequestContext& ctx, RecommendCall call, Done<SearchReply> done);
   void Facet(const RequestContext& ctx, FacetCall call, Done<FacetReply> done);
 
+  // RESOURCE_EXHAUSTED unless the tenant's quota has room for so many more collections and points. Blocking.
+  absl::Status CheckRoom(const std::string& tenant, int64_t collections, int64_t points);
+  // Every process that can be reached knows of a change of the catalogue when it returns. Blocking.
+  void SpreadCatalog();
+
   const ClusterMap& cluster() const { return cluster_; }
 
  private:
@@ -229,8 +234,6 @@ class Coordinator {
   absl::StatusOr<ReshardingView> ViewResharding(CatalogEntryPtr entry);
   // True when a shard said that the placement is of the past and the catalogue has a newer one by now. Blocking.
   bool PlacementMovedOn(const CatalogEntry& entry, const absl::Status& why);
-  // Every process that can be reached knows of a change of the catalogue when it returns. Blocking.
-  void SpreadCatalog();
   // A prepared call.
   void RunSearch(const RequestContext& ctx, CatalogEntryPtr entry, std::vector<ShardTarget> targets, SearchCall call,
                  Done<SearchReply> done);

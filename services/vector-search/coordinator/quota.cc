@@ -1,4 +1,5 @@
 // Quotas of tenants: what a write is held to before it is appended.
+#include <algorithm>
 #include <map>
 #include <set>
 #include <utility>
@@ -34,8 +35,8 @@ absl::StatusOr<Usage> Coordinator::MeasureUsage(const std::string& tenant) {
   const RequestContext ctx = RequestContext().WithTimeout(options_.shard_timeout, *clock_);
   Usage usage;
   const CatalogSnapshotPtr snapshot = catalog_->Current();
-  std::set<store::CollectionId> seen;
-  for (const auto& [id, entry] : snapshot->by_id) {
+  for (const auto& item : snapshot->by_id) {
+    const CatalogEntryPtr& entry = item.second;
     if (entry->tenant != tenant) continue;
     ALCOVE_ASSIGN_OR_RETURN(const CollectionView view, Await<CollectionView>([&](Done<CollectionView> done) {
                               Describe(ctx, entry, std::move(done));
@@ -93,6 +94,27 @@ absl::Status Coordinator::CheckQuota(const RequestContext& ctx, const CatalogEnt
   }
   usage_.Add(entry.tenant, more);
   return absl::OkStatus();
+}
+
+absl::Status Coordinator::CheckRoom(const std::string& tenant, int64_t collections, int64_t points) {
+  const Quota quota = QuotaOf(tenant);
+  if (quota.collections > 0) {
+    const CatalogSnapshotPtr snapshot = catalog_->Current();
+    const auto there = std::count_if(snapshot->by_id.begin(), snapshot->by_id.end(),
+                                     [&](const auto& item) { return item.second->tenant == tenant; });
+    if (there + collections > quota.collections) {
+      return absl::ResourceExhaustedError(absl::StrCat("tenant \"", tenant, "\" has ", there,
+                                                       " collections and its quota is ", quota.collections, ": ",
+                                                       collections, " more do not fit"));
+    }
+  }
+  if (quota.points == 0) return absl::OkStatus();
+  ALCOVE_ASSIGN_OR_RETURN(const Usage usage,
+                          usage_.Current(tenant, clock_->Now(), [&] { return MeasureUsage(tenant); }));
+  if (usage.points + points <= quota.points) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrCat("tenant \"", tenant, "\" has ", usage.points,
+                                                   " points and its quota is ", quota.points, ": up to ", points,
+                                                   " more do not fit"));
 }
 
 }  // namespace alcove::vector_search

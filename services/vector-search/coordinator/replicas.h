@@ -48,7 +48,7 @@ class Replicas final : public ShardClient, public std::enable_shared_from_this<R
   // At least one replica. `timer` outlives every call.
   static std::shared_ptr<Replicas> Make(ReplicaOptions options, ReplicaCounters counters, std::vector<Replica> replicas,
                                         DelayedTasks* timer) {
-    return std::shared_ptr<Replicas>(new Replicas(std::move(options), counters, std::move(replicas), timer));
+    return std::shared_ptr<Replicas>(new Replicas(options, counters, std::move(replicas), timer));
   }
 
   void Search(const RequestContext& ctx, const ShardTarget& target, std::shared_ptr<const SearchQuery> query,

@@ -1,5 +1,6 @@
 // Searches: fan-out, merge, and what happens when a shard does not answer.
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include <absl/strings/str_cat.h>
@@ -20,12 +21,17 @@ SearchReply Merge(std::vector<absl::StatusOr<std::vector<FoundPoint>>>& results,
   reply.asked = static_cast<uint32_t>(results.size());
   for (auto& result : results) {
     if (!result.ok()) continue;
-    ++reply.answered;
-    for (FoundPoint& point : *result) reply.points.push_back(std::move(point));
+    if (++reply.answered == 1) {
+      reply.points = *std::move(result);
+    } else {
+      std::move(result->begin(), result->end(), std::back_inserter(reply.points));
+    }
   }
   const size_t keep = std::min<size_t>(reply.points.size(), size_t{offset} + limit);
-  std::partial_sort(reply.points.begin(), reply.points.begin() + static_cast<ptrdiff_t>(keep), reply.points.end(),
-                    RanksBefore);
+  if (reply.answered > 1) {  // what one shard found is in order
+    std::partial_sort(reply.points.begin(), reply.points.begin() + static_cast<ptrdiff_t>(keep), reply.points.end(),
+                      RanksBefore);
+  }
   reply.points.resize(keep);
   reply.points.erase(reply.points.begin(),
                      reply.points.begin() + static_cast<ptrdiff_t>(std::min<size_t>(offset, keep)));

@@ -171,8 +171,9 @@ class Planner {
       const std::string name = absl::StrCat("vector-search-", shard);
       const std::string settings =
           absl::StrCat("data_dir: ", Quoted(layout_.Data(name)), "\nstore:\n  url: ", Quoted(store_url_),
-                       "\nnode:\n  shards: [", shard, "]\ncluster:\n  shard_count: ", options_.shards,
-                       "\n  self: ", Quoted(addresses[shard]), "\n  nodes:\n", nodes);
+                       "\nbackup:\n  directory: ", Quoted(layout_.Data("backups")), "\nnode:\n  shards: [", shard,
+                       "]\ncluster:\n  shard_count: ", options_.shards, "\n  self: ", Quoted(addresses[shard]),
+                       "\n  nodes:\n", nodes);
       ALCOVE_RETURN_IF_ERROR(AddService("alcove-vector-search", name, kVectorSearch + shard, settings));
       // AddService chose another address when ports are free; the one the cluster knows is the one to serve on.
       ProcessPlan& process = plan_.processes.back();
