@@ -14,39 +14,44 @@
 
 namespace alcove::fhe {
 
-void StreamBlock(const Seed& seed, uint64_t counter, uint8_t* out) {
+void StreamBlocks(const Seed& seed, uint64_t counter, size_t count, uint8_t* out) {
   if (seed.generator == Generator::kBlake2xb) {
-    static const blake2xb::ExpandFn expand = blake2xb::Best();
-    uint64_t root[8];
-    blake2xb::Root(seed.bytes.data(), counter, root);
-    expand(root, out);
+    uint64_t keyed[8];
+    blake2xb::CompressKey(seed.bytes.data(), keyed);
+    blake2xb::Best()(keyed, counter, count, out);
     return;
   }
   static const EVP_MD* const shake = EVP_shake256();
-  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> ctx(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
-  // These calls fail only when memory is exhausted, which ends the process elsewhere too.
-  EVP_DigestInit_ex(ctx.get(), shake, nullptr);
-  EVP_DigestUpdate(ctx.get(), seed.bytes.data(), seed.bytes.size());
-  EVP_DigestUpdate(ctx.get(), &counter, sizeof counter);
-  EVP_DigestFinalXOF(ctx.get(), out, kStreamBlockBytes);
+  const bool wide = BestIsa() >= Isa::kAvx512;
+  while (count > 0) {
+    if (wide && count >= 8) {
+      Shake256EightBlocksAvx512(seed.bytes.data(), counter, out);
+      counter += 8;
+      count -= 8;
+      out += 8 * kStreamBlockBytes;
+      continue;
+    }
+    const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> ctx(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
+    // These calls fail only when memory is exhausted, which ends the process elsewhere too.
+    EVP_DigestInit_ex(ctx.get(), shake, nullptr);
+    EVP_DigestUpdate(ctx.get(), seed.bytes.data(), seed.bytes.size());
+    EVP_DigestUpdate(ctx.get(), &counter, sizeof counter);
+    EVP_DigestFinalXOF(ctx.get(), out, kStreamBlockBytes);
+    ++counter;
+    --count;
+    out += kStreamBlockBytes;
+  }
 }
 
 void SeedStream::Read(absl::Span<uint8_t> out) {
   while (!out.empty()) {
-    if (used_ == block_.size() && out.size() >= 8 * block_.size() && seed_.generator == Generator::kShake256 &&
-        BestIsa() >= Isa::kAvx512) {
-      Shake256EightBlocksAvx512(seed_.bytes.data(), counter_, out.data());
-      counter_ += 8;
-      out.remove_prefix(8 * block_.size());
-      continue;
-    }
-    if (used_ == block_.size() && out.size() >= block_.size()) {
-      StreamBlock(seed_, counter_++, out.data());
-      out.remove_prefix(block_.size());
-      continue;
-    }
     if (used_ == block_.size()) {
-      StreamBlock(seed_, counter_++, block_.data());
+      const size_t whole = out.size() / block_.size();
+      StreamBlocks(seed_, counter_, whole, out.data());
+      counter_ += whole;
+      out.remove_prefix(whole * block_.size());
+      if (out.empty()) return;
+      StreamBlocks(seed_, counter_++, 1, block_.data());
       used_ = 0;
     }
     const size_t take = std::min(out.size(), block_.size() - used_);

@@ -6,9 +6,15 @@ namespace alcove::fhe::uniform {
 namespace {
 
 uint64_t Largest(const uint64_t* words, size_t n) {
-  __m512i most = _mm512_setzero_si512();
-  for (size_t i = 0; i < n; i += 8) most = _mm512_max_epu64(most, _mm512_loadu_si512(words + i));
-  return _mm512_reduce_max_epu64(most);
+  // Four maxima side by side: the instruction takes three cycles.
+  __m512i most[4] = {};
+  size_t i = 0;
+  for (; i + 32 <= n; i += 32) {
+    for (size_t k = 0; k < 4; ++k) most[k] = _mm512_max_epu64(most[k], _mm512_loadu_si512(words + i + 8 * k));
+  }
+  for (; i < n; i += 8) most[0] = _mm512_max_epu64(most[0], _mm512_loadu_si512(words + i));
+  return _mm512_reduce_max_epu64(
+      _mm512_max_epu64(_mm512_max_epu64(most[0], most[1]), _mm512_max_epu64(most[2], most[3])));
 }
 
 // With x = 2^12 h + l and ratio52 = floor(2^(51 + b) / q), q of b bits: the high 52 bits of h * ratio52, shifted right
