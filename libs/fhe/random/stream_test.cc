@@ -53,7 +53,7 @@ TEST(StreamTest, EveryKernelGivesTheSameBytes) {
   for (size_t count : {1, 2, 7, 8, 9, 16, 17, 35}) {
     std::vector<uint8_t> scalar(count * blake2xb::kBytes);
     blake2xb::BlocksScalar(keyed, 7, count, scalar.data());
-    for (const auto [isa, blocks] :
+    for (const auto& [isa, blocks] :
          {std::pair(Isa::kAvx2, &blake2xb::BlocksAvx2), std::pair(Isa::kAvx512, &blake2xb::BlocksAvx512)}) {
       if (BestIsa() < isa) continue;
       std::vector<uint8_t> wide(scalar.size() + 1, 0xa5);
