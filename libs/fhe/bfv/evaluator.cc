@@ -101,8 +101,8 @@ void AccumulateKeySwitch(const Context& context, const CoeffPoly& d, const Switc
         ntt.Forward(out);
       }
     }
-    ntt.kernels().sum_products(s.acc0.Row(row), s.acc1.Row(row), values.data(), d.rows(), key.Row(row), key.digits(),
-                               q, n);
+    ntt.kernels().sum_products(s.acc0.Row(row), s.acc1.Row(row), values.data(), d.rows(), key.Row(row), key.digits(), q,
+                               n);
   }
 }
 

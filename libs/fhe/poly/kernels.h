@@ -88,9 +88,9 @@ struct Kernels {
   // out = acc + x * w; out may be acc.
   void (*multiply_add)(uint64_t* out, const uint64_t* acc, const uint64_t* x, const uint64_t* w,
                        const uint64_t* w_quotient, uint64_t q, size_t n);
-  // out0 = the sum of x[d] * w0[d] over d < terms, out1 that of x[d] * w1[d]; terms >= 1. w holds the operands interleaved
-  // (PrepareOperand), so that they are one stream: of every eight words those of w0[0], w1[0], w0[1], … up to
-  // w1[digits - 1]; digits >= terms.
+  // out0 = the sum of x[d] * w0[d] over d < terms, out1 that of x[d] * w1[d]; terms >= 1. w holds the operands
+  // interleaved (PrepareOperand), so that they are one stream: of every eight words those of w0[0], w1[0], w0[1], … up
+  // to w1[digits - 1]; digits >= terms.
   void (*sum_products)(uint64_t* out0, uint64_t* out1, const uint64_t* const* x, size_t terms, const uint64_t* w,
                        size_t digits, uint64_t q, size_t n);
   // out = (x - y) * w for one operand w; out may be x or y.

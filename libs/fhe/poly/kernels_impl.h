@@ -377,10 +377,10 @@ struct KernelTable {
     }
   }
 
-  static constexpr Kernels value = {
-      V::kQuotient,   false,        &Forward,       &Inverse,      &Multiply, &MultiplyValues, &MultiplyAdd,
-      &SumProducts,   &SubtractScale, &AddAll,      &SubtractAll,  &Fork,     &Lift,           &ScaleMessage,
-      &MaskMessage,   &Permute,     &PermuteSigned, &CentredReduce, &Divide};
+  static constexpr Kernels value = {V::kQuotient,    false,          &Forward,       &Inverse,       &Multiply,
+                                    &MultiplyValues, &MultiplyAdd,   &SumProducts,   &SubtractScale, &AddAll,
+                                    &SubtractAll,    &Fork,          &Lift,          &ScaleMessage,  &MaskMessage,
+                                    &Permute,        &PermuteSigned, &CentredReduce, &Divide};
 };
 
 }  // namespace alcove::fhe

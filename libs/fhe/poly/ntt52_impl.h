@@ -12,11 +12,13 @@
 // Ranges. How many multiples of q fit below 2^52 decides how often a butterfly must reduce; kSlack says which schedule
 // a prime allows (Slack52). Bounds after each level, in multiples of q, forward (x' = x + t, y' = x - t + 2q), from an
 // input below 2q:
-//   kTight  (q < 2^50, 4q fits):  level 1 to 4q; from then on x is reduced into [q, 3q) first and t taken in [-q, q), so
+//   kTight  (q < 2^50, 4q fits):  level 1 to 4q; from then on x is reduced into [q, 3q) first and t taken in [-q, q),
+//   so
 //                                 that both sum and difference lie in [0, 4q) without another addition.
 //   kRoomy  (q < 2^49, 8q fits):  4q, 6q, 8q; then by turns x reduced into [2q, 4q) with y' = x - t, giving 6q, and not
 //                                 reduced, giving 8q.
-//   kAmple  (q < 2^46, 64q fits): x starts with 2 l q added, for l levels, and never needs anything: at most 4 l q + 2q.
+//   kAmple  (q < 2^46, 64q fits): x starts with 2 l q added, for l levels, and never needs anything: at most 4 l q +
+//   2q.
 // Inverse (x' = x + y, y' = (x - y + a multiple) w):
 //   kTight:  values below 2q; x + y < 4q reduced to 2q at every level.
 //   kRoomy:  2q, 4q (x' not reduced), then reduced to 2q, by turns.
@@ -51,8 +53,14 @@ struct Ntt52 {
   enum Mode { kPlain, kReduceCentred, kReduceOffset, kCarry };
 
   KERNEL_INLINE static Constants Set(const NttView& t) {
-    return {V::Set1(t.q),           V::Set1(2 * t.q),        V::Set1((kMask + 1) - t.q), V::Set1((kMask + 1) / t.q),
-            V::Set1(~uint64_t{1}),  V::Set1(~uint64_t{0}),   V::Set1(1),                 V::Set1(kMask),
+    return {V::Set1(t.q),
+            V::Set1(2 * t.q),
+            V::Set1((kMask + 1) - t.q),
+            V::Set1((kMask + 1) / t.q),
+            V::Set1(~uint64_t{1}),
+            V::Set1(~uint64_t{0}),
+            V::Set1(1),
+            V::Set1(kMask),
             V::Set1(0)};
   }
   KERNEL_INLINE static Twiddle Broadcast(const uint64_t* w, const uint64_t* wq, size_t i) {
@@ -144,7 +152,8 @@ struct Ntt52 {
       const size_t at = (size_t{1} << kLevel) + i;
       LoadTwiddles<kLevels>(t.root, t.root_quotient, at, w);
       const size_t group = i * (kStep << kLevels);
-      for (size_t j = group; j < group + kStep; j += L) ForwardStep<kLevel, kLevels>(a + j, in + j, kStep, w, c, offset);
+      for (size_t j = group; j < group + kStep; j += L)
+        ForwardStep<kLevel, kLevels>(a + j, in + j, kStep, w, c, offset);
     }
   }
   template <int kLog, int kLevel>

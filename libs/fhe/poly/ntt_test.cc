@@ -212,8 +212,8 @@ TEST(KernelTest, DivisionByAPrimeRoundsToNearest) {
         }
         v.kernels->divide(out.data(), base.data(), y.data(), x.data(), by, n);
         for (size_t i = 0; i < n; ++i) {
-          const int64_t centred = x[i] > half ? static_cast<int64_t>(x[i]) - static_cast<int64_t>(special)
-                                              : static_cast<int64_t>(x[i]);
+          const int64_t centred =
+              x[i] > half ? static_cast<int64_t>(x[i]) - static_cast<int64_t>(special) : static_cast<int64_t>(x[i]);
           const uint64_t want = q.Add(base[i], q.Mul(q.Sub(y[i], q.FromSigned(centred)), inverse));
           ASSERT_EQ(out[i], want) << v.name << ", q " << prime << ", p " << special << " at " << i;
         }
@@ -260,7 +260,8 @@ TEST(KernelTest, MessagesScaleExactlyAtEveryRemainder) {
           for (size_t i = 0; i < n; ++i) error[i] = static_cast<int8_t>(i % 43) - 21;
           v.kernels->mask_message(masked.data() + 1, message.data(), mask.data(), error.data(), scale, n);
           for (size_t i = 0; i < n; ++i) {
-            ASSERT_EQ(masked[i + 1], q.Sub(q.Sub(out[i], mask[i]), q.FromSigned(error[i]))) << v.name << ", q " << prime;
+            ASSERT_EQ(masked[i + 1], q.Sub(q.Sub(out[i], mask[i]), q.FromSigned(error[i])))
+                << v.name << ", q " << prime;
           }
         }
       }

@@ -1,7 +1,7 @@
-// BLAKE2Xb ("BLAKE2X", 2016) producing 4096 bytes, keyed with 64 bytes, over an 8-byte message, a counter: SEAL's stream.
-// Every counter has a root hash of two compressions, the first of which only sees the key, and 64 output blocks that
-// depend on the root alone; so the key is compressed once for all counters, and roots and output blocks are computed
-// side by side in vector lanes.
+// BLAKE2Xb ("BLAKE2X", 2016) producing 4096 bytes, keyed with 64 bytes, over an 8-byte message, a counter: SEAL's
+// stream. Every counter has a root hash of two compressions, the first of which only sees the key, and 64 output blocks
+// that depend on the root alone; so the key is compressed once for all counters, and roots and output blocks are
+// computed side by side in vector lanes.
 #pragma once
 
 #include <cstddef>

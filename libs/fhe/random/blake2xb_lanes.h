@@ -36,8 +36,8 @@ struct Lanes {
     uint64_t start[16];
   };
 
-  // Four mixings side by side, of columns or diagonals: b, c and d of mixing i are words 4 + (i + kShift) % 4 and so on.
-  // The one whose bit is set in kSkip is left out.
+  // Four mixings side by side, of columns or diagonals: b, c and d of mixing i are words 4 + (i + kShift) % 4 and so
+  // on. The one whose bit is set in kSkip is left out.
   template <int kShift, int kSkip>
   [[gnu::always_inline]] static void Mix4(T* v, const T* x, const T* y) {
     const auto each = [](auto step) __attribute__((always_inline)) {
@@ -47,20 +47,26 @@ struct Lanes {
       }
     };
     each([&](int i, int b, int, int) __attribute__((always_inline)) { v[i] = V::Add(V::Add(v[i], x[i]), v[b]); });
-    each([&](int i, int, int, int d) __attribute__((always_inline)) { v[d] = V::template Ror<32>(V::Xor(v[d], v[i])); });
+    each([&](int i, int, int, int d)
+             __attribute__((always_inline)) { v[d] = V::template Ror<32>(V::Xor(v[d], v[i])); });
     each([&](int, int, int c, int d) __attribute__((always_inline)) { v[c] = V::Add(v[c], v[d]); });
-    each([&](int, int b, int c, int) __attribute__((always_inline)) { v[b] = V::template Ror<24>(V::Xor(v[b], v[c])); });
+    each([&](int, int b, int c, int)
+             __attribute__((always_inline)) { v[b] = V::template Ror<24>(V::Xor(v[b], v[c])); });
     each([&](int i, int b, int, int) __attribute__((always_inline)) { v[i] = V::Add(V::Add(v[i], y[i]), v[b]); });
-    each([&](int i, int, int, int d) __attribute__((always_inline)) { v[d] = V::template Ror<16>(V::Xor(v[d], v[i])); });
+    each([&](int i, int, int, int d)
+             __attribute__((always_inline)) { v[d] = V::template Ror<16>(V::Xor(v[d], v[i])); });
     each([&](int, int, int c, int d) __attribute__((always_inline)) { v[c] = V::Add(v[c], v[d]); });
-    each([&](int, int b, int c, int) __attribute__((always_inline)) { v[b] = V::template Ror<63>(V::Xor(v[b], v[c])); });
+    each([&](int, int b, int c, int)
+             __attribute__((always_inline)) { v[b] = V::template Ror<63>(V::Xor(v[b], v[c])); });
   }
   // Rounds are unrolled so that the schedule is known at compile time: words from kWords on are zero.
   template <int kWords, size_t kRound, bool kFirstOnly>
   [[gnu::always_inline]] static void Round(T* v, const T* message) {
     constexpr const uint8_t* s = kBlake2bSigma[kRound];
     const T zero = V::Set1(0);
-    const auto word = [&](uint8_t index) __attribute__((always_inline)) { return index < kWords ? message[index] : zero; };
+    const auto word = [&](uint8_t index) __attribute__((always_inline)) {
+      return index < kWords ? message[index] : zero;
+    };
     const T x[8] = {word(s[0]), word(s[2]), word(s[4]), word(s[6]), word(s[8]), word(s[10]), word(s[12]), word(s[14])};
     const T y[8] = {word(s[1]), word(s[3]), word(s[5]), word(s[7]), word(s[9]), word(s[11]), word(s[13]), word(s[15])};
     Mix4<0, kFirstOnly ? 0b1101 : 0>(v, x, y);
@@ -69,7 +75,7 @@ struct Lanes {
   template <int kWords, bool kStarted>
   [[gnu::always_inline]] static void Rounds(T* v, const T* message) {
     [&]<size_t... kRounds>(std::index_sequence<kRounds...>) __attribute__((always_inline)) {
-      (Round<kWords, kRounds, kStarted && kRounds == 0>(v, message), ...);
+      (Round < kWords, kRounds, kStarted && kRounds == 0 > (v, message), ...);
     }
     (std::make_index_sequence<12>{});
   }

@@ -36,12 +36,12 @@ struct MacAhead {
 
 struct MacKernels {
   // Adds database[b][d * kTile + i] * query[(d * 2 + p) * kTile + i] over d < terms to the sums at acc[b], for `blocks`
-  // (1 … kMacBlocks) blocks side by side, and fetches what `ahead` names into the first-level cache meanwhile. Cost on
+  // (1 … kMacBlocks) blocks side by side, and fetches what `ahead` names into the second-level cache meanwhile. Cost on
   // AVX-512 IFMA: four multiply-adds for eight positions, a block and a term.
   void (*accumulate)(const uint64_t* const* database, size_t blocks, const uint64_t* query, size_t terms,
                      uint64_t* const* acc, const MacAhead& ahead);
-  // out0[i], out1[i]: the residues of the sums of both polynomials. Aligned lines, which may be written past the caches:
-  // a store fence orders them before others may read.
+  // out0[i], out1[i]: the residues of the sums of both polynomials. Aligned lines, which may be written past the
+  // caches: a store fence orders them before others may read.
   void (*reduce)(const uint64_t* acc, const MacModulus& modulus, uint64_t* out0, uint64_t* out1);
 };
 

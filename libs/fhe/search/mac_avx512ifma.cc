@@ -19,7 +19,7 @@ struct Lanes {
   static type Right52(type a) { return _mm512_srli_epi64(a, 52); }
   static type MaddLo(type acc, type a, type b) { return _mm512_madd52lo_epu64(acc, a, b); }
   static type MaddHi(type acc, type a, type b) { return _mm512_madd52hi_epu64(acc, a, b); }
-  static void Prefetch(const uint64_t* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }
+  static void Prefetch(const uint64_t* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T1); }
 };
 
 }  // namespace

