@@ -1,5 +1,6 @@
 // Emulated vectors: forced inlining would take minutes to compile.
 #define KERNEL_INLINE
+#define KERNEL_LAMBDA
 #include "libs/fhe/poly/ntt52_impl.h"
 #include "libs/fhe/poly/products52_impl.h"
 

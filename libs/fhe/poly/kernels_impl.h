@@ -19,6 +19,7 @@
 // A file may ask for ordinary functions instead, which compile in reasonable time for emulated vectors.
 #ifndef KERNEL_INLINE
 #define KERNEL_INLINE [[gnu::always_inline]]
+#define KERNEL_LAMBDA __attribute__((always_inline))
 #endif
 
 namespace alcove::fhe {

@@ -166,22 +166,44 @@ struct Ntt52 {
       ForwardWide<kLog, kLevel + kNow>(a, a, t, c, offset);
     }
   }
+  // Runs the steps of the levels inside 16 words on up to four blocks side by side, so that the multiplications of some
+  // fill the waits of others: step(x, y, block).
+  template <int kLog, class... Steps>
+  KERNEL_INLINE static void EachBlock(const Steps&... steps) {
+    constexpr size_t kBlocks = (size_t{1} << kLog) / 16;
+    constexpr size_t kTogether = kBlocks < 4 ? kBlocks : 4;
+    for (size_t block = 0; block < kBlocks; block += kTogether) {
+      T x[kTogether], y[kTogether];
+      const auto all = [&](const auto& step) KERNEL_LAMBDA {
+#pragma GCC unroll 4
+        for (size_t k = 0; k < kTogether; ++k) step(x[k], y[k], block + k);
+      };
+      (all(steps), ...);
+    }
+  }
   template <int kLog>
   static void ForwardLog(uint64_t* a, const uint64_t* in, const NttView& t) {
     const Constants c = Set(t);
     ForwardWide<kLog, 0>(a, in, t, c, V::Set1(2 * kLog * t.q));
     constexpr size_t kN = size_t{1} << kLog;
-    for (size_t block = 0; block < kN / 16; ++block) {
-      T x, y;
-      V::LoadFours(a + 16 * block, x, y);
-      const size_t at4 = kN / 8 + 2 * block, at2 = kN / 4 + 4 * block, at1 = kN / 2 + 8 * block;
-      Forward2<ForwardMode(kLog - 3)>(x, y, {V::Spread4(t.root + at4), V::Spread4(t.root_quotient + at4)}, c);
-      V::FoursToTwos(x, y);
-      Forward2<ForwardMode(kLog - 2)>(x, y, {V::Spread2(t.root + at2), V::Spread2(t.root_quotient + at2)}, c);
-      V::TwosToOnes(x, y);
-      Forward2<ForwardMode(kLog - 1)>(x, y, {V::Load(t.root + at1), V::Load(t.root_quotient + at1)}, c);
-      V::StoreOnes(a + 16 * block, Canonical(x, c), Canonical(y, c));
-    }
+    EachBlock<kLog>(
+        [&](T& x, T& y, size_t block) KERNEL_LAMBDA {
+          V::LoadFours(a + 16 * block, x, y);
+          const size_t at = kN / 8 + 2 * block;
+          Forward2<ForwardMode(kLog - 3)>(x, y, {V::Spread4(t.root + at), V::Spread4(t.root_quotient + at)}, c);
+          V::FoursToTwos(x, y);
+        },
+        [&](T& x, T& y, size_t block) KERNEL_LAMBDA {
+          const size_t at = kN / 4 + 4 * block;
+          Forward2<ForwardMode(kLog - 2)>(x, y, {V::Spread2(t.root + at), V::Spread2(t.root_quotient + at)}, c);
+          V::TwosToOnes(x, y);
+        },
+        [&](T& x, T& y, size_t block) KERNEL_LAMBDA {
+          const size_t at = kN / 2 + 8 * block;
+          Forward2<ForwardMode(kLog - 1)>(x, y, {V::Load(t.root + at), V::Load(t.root_quotient + at)}, c);
+        },
+        [&](T& x, T& y, size_t block)
+            KERNEL_LAMBDA { V::StoreOnes(a + 16 * block, Canonical(x, c), Canonical(y, c)); });
   }
 
   // --- inverse; level 0 is the one with halves of one word
@@ -296,17 +318,23 @@ struct Ntt52 {
     T multiple[kLog];
     for (int l = 0; l < kLog; ++l) multiple[l] = V::Set1(InverseBound(l) * t.q);
     constexpr size_t kN = size_t{1} << kLog;
-    for (size_t block = 0; block < kN / 16; ++block) {
-      T x, y;
-      V::LoadOnes(a + 16 * block, x, y);
-      const size_t at4 = kN / 8 + 2 * block, at2 = kN / 4 + 4 * block, at1 = kN / 2 + 8 * block;
-      Inverse2<0>(x, y, {V::Load(t.inverse + at1), V::Load(t.inverse_quotient + at1)}, c, multiple);
-      V::OnesToTwos(x, y);
-      Inverse2<1>(x, y, {V::Spread2(t.inverse + at2), V::Spread2(t.inverse_quotient + at2)}, c, multiple);
-      V::TwosToFours(x, y);
-      Inverse2<2>(x, y, {V::Spread4(t.inverse + at4), V::Spread4(t.inverse_quotient + at4)}, c, multiple);
-      V::StoreFours(a + 16 * block, x, y);
-    }
+    EachBlock<kLog>(
+        [&](T& x, T& y, size_t block) KERNEL_LAMBDA {
+          V::LoadOnes(a + 16 * block, x, y);
+          const size_t at = kN / 2 + 8 * block;
+          Inverse2<0>(x, y, {V::Load(t.inverse + at), V::Load(t.inverse_quotient + at)}, c, multiple);
+          V::OnesToTwos(x, y);
+        },
+        [&](T& x, T& y, size_t block) KERNEL_LAMBDA {
+          const size_t at = kN / 4 + 4 * block;
+          Inverse2<1>(x, y, {V::Spread2(t.inverse + at), V::Spread2(t.inverse_quotient + at)}, c, multiple);
+          V::TwosToFours(x, y);
+        },
+        [&](T& x, T& y, size_t block) KERNEL_LAMBDA {
+          const size_t at = kN / 8 + 2 * block;
+          Inverse2<2>(x, y, {V::Spread4(t.inverse + at), V::Spread4(t.inverse_quotient + at)}, c, multiple);
+          V::StoreFours(a + 16 * block, x, y);
+        });
     InverseWide<kLog, 3>(a, t, c, multiple);
   }
 
