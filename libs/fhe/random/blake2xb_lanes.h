@@ -37,7 +37,7 @@ struct Lanes {
   };
 
   // Four mixings side by side, of columns or diagonals: b, c and d of mixing i are words 4 + (i + kShift) % 4 and so
-  // on. The one whose bit is set in kSkip is left out.
+  // on. Those whose bits are set in kSkip are left out.
   template <int kShift, int kSkip>
   [[gnu::always_inline]] static void Mix4(T* v, const T* x, const T* y) {
     const auto each = [](auto step) __attribute__((always_inline)) {
@@ -59,8 +59,9 @@ struct Lanes {
     each([&](int, int b, int c, int)
              __attribute__((always_inline)) { v[b] = V::template Ror<63>(V::Xor(v[b], v[c])); });
   }
-  // Rounds are unrolled so that the schedule is known at compile time: words from kWords on are zero.
-  template <int kWords, size_t kRound, bool kFirstOnly>
+  // Rounds are unrolled so that the schedule is known at compile time: words from kWords on are zero. kStarted leaves
+  // out what Root::start has done.
+  template <int kWords, size_t kRound, bool kStarted>
   [[gnu::always_inline]] static void Round(T* v, const T* message) {
     constexpr const uint8_t* s = kBlake2bSigma[kRound];
     const T zero = V::Set1(0);
@@ -69,13 +70,13 @@ struct Lanes {
     };
     const T x[8] = {word(s[0]), word(s[2]), word(s[4]), word(s[6]), word(s[8]), word(s[10]), word(s[12]), word(s[14])};
     const T y[8] = {word(s[1]), word(s[3]), word(s[5]), word(s[7]), word(s[9]), word(s[11]), word(s[13]), word(s[15])};
-    Mix4<0, kFirstOnly ? 0b1101 : 0>(v, x, y);
+    Mix4<0, kStarted && kRound == 0 ? 0b1101 : 0>(v, x, y);
     Mix4<1, 0>(v, x + 4, y + 4);
   }
   template <int kWords, bool kStarted>
   [[gnu::always_inline]] static void Rounds(T* v, const T* message) {
     [&]<size_t... kRounds>(std::index_sequence<kRounds...>) __attribute__((always_inline)) {
-      (Round < kWords, kRounds, kStarted && kRounds == 0 > (v, message), ...);
+      (Round<kWords, kRounds, kStarted>(v, message), ...);
     }
     (std::make_index_sequence<12>{});
   }
