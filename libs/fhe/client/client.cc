@@ -16,7 +16,7 @@ using u128 = unsigned __int128;
 
 // What an encryption works in: a and then a s, the message, the error.
 struct Scratch {
-  Words a, message;
+  Words a, message;  // the message only if it is shorter than a plaintext
   std::vector<int8_t> error;
 };
 
@@ -91,21 +91,22 @@ Ciphertext EncryptSymmetric(const Context& context, const SecretKey& secret, abs
   // Kept from call to call: memory that every call takes and frees goes back to the system and returns page by page.
   static thread_local Scratch scratch;
   scratch.a.resize(rows * n);
-  scratch.message.resize(n);
   scratch.error.resize(n);
   ExpandUniform(*c.seed, Primes(context, rows), n, absl::MakeSpan(scratch.a));
   SampleError(absl::MakeSpan(scratch.error));
-  const size_t given = std::min(n, coefficients.size());
-  std::copy_n(coefficients.begin(), given, scratch.message.begin());
-  std::fill(scratch.message.begin() + static_cast<std::ptrdiff_t>(given), scratch.message.end(), 0);
+  const uint64_t* message = coefficients.data();
+  if (coefficients.size() < n) {
+    scratch.message.assign(n, 0);
+    std::copy(coefficients.begin(), coefficients.end(), scratch.message.begin());
+    message = scratch.message.data();
+  }
   for (size_t j = 0; j < rows; ++j) {
     const Ntt& ntt = context.ntt(j);
     uint64_t* as = scratch.a.data() + j * n;
     ntt.Forward(as);
     ntt.kernels().multiply(as, as, secret.eval().Row(j), secret.quotients().Row(j), ntt.modulus().value(), n);
     ntt.Inverse(as);
-    ntt.kernels().mask_message(c.Row(0, j).data(), scratch.message.data(), as, scratch.error.data(),
-                               context.message_scale(j), n);
+    ntt.kernels().mask_message(c.Row(0, j).data(), message, as, scratch.error.data(), context.message_scale(j), n);
   }
   Wipe(scratch.a.data(), scratch.a.size() * sizeof(uint64_t));
   Wipe(scratch.message.data(), scratch.message.size() * sizeof(uint64_t));

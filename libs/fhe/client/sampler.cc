@@ -34,9 +34,12 @@ class KeyStream {
   }
   void Fill(void* out, size_t bytes) {
     auto* to = static_cast<uint8_t*>(out);
-    std::memset(to, 0, bytes);
-    int written = 0;
-    if (EVP_EncryptUpdate(context_.get(), to, &written, to, static_cast<int>(bytes)) != 1) std::abort();
+    static constexpr uint8_t kZeros[4096] = {};
+    for (size_t now; bytes > 0; to += now, bytes -= now) {
+      now = std::min(bytes, sizeof kZeros);
+      int written = 0;
+      if (EVP_EncryptUpdate(context_.get(), to, &written, kZeros, static_cast<int>(now)) != 1) std::abort();
+    }
   }
 
  private:

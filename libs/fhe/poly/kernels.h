@@ -105,7 +105,8 @@ struct Kernels {
   void (*lift)(uint64_t* out, const int8_t* values, uint64_t q, size_t n);
   // out[i] = the scaled message[i], in [0, q).
   void (*scale_message)(uint64_t* out, const uint64_t* message, const MessageScale& scale, size_t n);
-  // out[i] = the scaled message[i] - mask[i] - error[i], |error[i]| < q; out may have any alignment.
+  // out[i] = the scaled message[i] - mask[i] - error[i], |error[i]| < q; message and out may have any
+  // alignment.
   void (*mask_message)(uint64_t* out, const uint64_t* message, const uint64_t* mask, const int8_t* error,
                        const MessageScale& scale, size_t n);
   // out must not be in.

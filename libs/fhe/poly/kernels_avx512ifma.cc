@@ -122,7 +122,7 @@ void MaskMessage52(uint64_t* out, const uint64_t* message, const uint64_t* mask,
   const Scale52 scale(s);
   for (size_t i = 0; i < n; i += V::kLanes) {
     // A negative difference is huge without its sign, and adding q makes it small.
-    const __m512i d = V::Sub(scale(V::Load(message + i)), V::Load(mask + i));
+    const __m512i d = V::Sub(scale(V::LoadAny(message + i)), V::Load(mask + i));
     const __m512i e = V::Sub(V::Min(d, V::Add(d, scale.q)), V::LoadSigned(error + i, scale.q));
     V::StoreAny(out + i, V::Min(e, V::Add(e, scale.q)));
   }

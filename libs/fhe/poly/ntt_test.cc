@@ -252,13 +252,15 @@ TEST(KernelTest, MessagesScaleExactlyAtEveryRemainder) {
             const uint64_t want = q.Add(q.Mul(q.Reduce(message[i]), delta), q.Reduce128(rounding));
             ASSERT_EQ(out[i], want) << v.name << ", q " << prime << ", t " << t << ", rest " << rest;
           }
-          // The same less a mask and an error; to an odd address.
+          // The same less a mask and an error; from and to odd addresses.
           Words mask = RandomWords(n, prime, 11), masked(n + 1);
           mask[0] = prime - 1;
           mask[1] = 0;
           std::vector<int8_t> error(n);
           for (size_t i = 0; i < n; ++i) error[i] = static_cast<int8_t>(i % 43) - 21;
-          v.kernels->mask_message(masked.data() + 1, message.data(), mask.data(), error.data(), scale, n);
+          Words shifted(n + 1);
+          std::copy(message.begin(), message.end(), shifted.begin() + 1);
+          v.kernels->mask_message(masked.data() + 1, shifted.data() + 1, mask.data(), error.data(), scale, n);
           for (size_t i = 0; i < n; ++i) {
             ASSERT_EQ(masked[i + 1], q.Sub(q.Sub(out[i], mask[i]), q.FromSigned(error[i])))
                 << v.name << ", q " << prime;

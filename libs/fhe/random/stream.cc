@@ -61,26 +61,45 @@ void SeedStream::Read(absl::Span<uint8_t> out) {
   }
 }
 
-void ExpandUniform(const Seed& seed, absl::Span<const Modulus> primes, size_t degree, absl::Span<uint64_t> out) {
-  SeedStream stream(seed);
-  stream.Read(absl::MakeSpan(reinterpret_cast<uint8_t*>(out.data()), out.size() * sizeof(uint64_t)));
+namespace {
+
+// The largest multiple of q that 64 bits hold, but for SEAL's rounding of it.
+uint64_t AcceptedBelow(const Modulus& q) {
+  constexpr uint64_t kAll = ~uint64_t{0};
+  return kAll - kAll % q.value() - 1;
+}
+
+// Reduces all rows; false when a word of them is one that is to be replaced.
+bool ReduceRows(absl::Span<const Modulus> primes, size_t degree, absl::Span<uint64_t> words) {
+  bool accepted = true;
   for (size_t j = 0; j < primes.size(); ++j) {
     const Modulus& q = primes[j];
-    const uint64_t all = ~uint64_t{0};
-    const uint64_t bound = all - all % q.value() - 1;
-    const absl::Span<uint64_t> row = out.subspan(j * degree, degree);
-    const uniform::Kernels& kernels = uniform::Best(q.bits());
-    // Rejected words are rare for primes just below a power of two; one pass finds the largest, and only then are they
-    // looked for one by one. The words are public, so branching on them is fine.
-    if (kernels.largest(row.data(), row.size()) >= bound) {
-      for (uint64_t& word : row) {
-        while (word >= bound) stream.Read(absl::MakeSpan(reinterpret_cast<uint8_t*>(&word), sizeof word));
-      }
-    }
-    kernels.reduce(row.data(), row.size(),
-                   {q.value(), q.bits(), static_cast<uint64_t>((static_cast<unsigned __int128>(1) << 64) / q.value()),
-                    static_cast<uint64_t>((static_cast<unsigned __int128>(1) << (51 + q.bits())) / q.value())});
+    const uint64_t largest = uniform::Best(q.bits()).reduce(
+        words.data() + j * degree, degree,
+        {q.value(), q.bits(), static_cast<uint64_t>((static_cast<unsigned __int128>(1) << 64) / q.value()),
+         static_cast<uint64_t>((static_cast<unsigned __int128>(1) << (51 + q.bits())) / q.value())});
+    accepted = accepted && largest < AcceptedBelow(q);
   }
+  return accepted;
+}
+
+}  // namespace
+
+void ExpandUniform(const Seed& seed, absl::Span<const Modulus> primes, size_t degree, absl::Span<uint64_t> out) {
+  const auto bytes = absl::MakeSpan(reinterpret_cast<uint8_t*>(out.data()), out.size() * sizeof(uint64_t));
+  SeedStream(seed).Read(bytes);
+  // Rejected words are rare for primes just below a power of two, so they are looked for afterwards; the words are
+  // public, so branching on them is fine.
+  if (ReduceRows(primes, degree, out)) return;
+  SeedStream stream(seed);
+  stream.Read(bytes);
+  for (size_t j = 0; j < primes.size(); ++j) {
+    const uint64_t bound = AcceptedBelow(primes[j]);
+    for (uint64_t& word : out.subspan(j * degree, degree)) {
+      while (word >= bound) stream.Read(absl::MakeSpan(reinterpret_cast<uint8_t*>(&word), sizeof word));
+    }
+  }
+  ReduceRows(primes, degree, out);
 }
 
 }  // namespace alcove::fhe

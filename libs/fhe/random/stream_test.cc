@@ -141,9 +141,11 @@ TEST(UniformKernelsTest, EveryKernelEqualsLongDivision) {
     for (const uniform::Kernels* k : kernels) {
       EXPECT_EQ(k->largest(words.data(), words.size()), ~uint64_t{0});
       std::vector<uint64_t> out = words;
-      k->reduce(out.data(), out.size(),
-                {q, m.bits(), static_cast<uint64_t>((static_cast<unsigned __int128>(1) << 64) / q),
-                 static_cast<uint64_t>((static_cast<unsigned __int128>(1) << (51 + m.bits())) / q)});
+      const uint64_t largest =
+          k->reduce(out.data(), out.size(),
+                    {q, m.bits(), static_cast<uint64_t>((static_cast<unsigned __int128>(1) << 64) / q),
+                     static_cast<uint64_t>((static_cast<unsigned __int128>(1) << (51 + m.bits())) / q)});
+      EXPECT_EQ(largest, ~uint64_t{0});
       for (size_t i = 0; i < words.size(); ++i) ASSERT_EQ(out[i], words[i] % q) << q << " at " << i;
     }
   }
