@@ -57,7 +57,9 @@ uint32_t Count21(uint32_t x) {
 
 }  // namespace
 
-void Wipe(void* data, size_t bytes) { explicit_bzero(data, bytes); }
+void Wipe(void* data, size_t bytes) {
+  if (bytes > 0) explicit_bzero(data, bytes);
+}
 
 Seed RandomSeed() {
   Seed seed;
