@@ -30,12 +30,10 @@ Context::Context(const EncryptionParameters& parameters)
   for (size_t j = 0; j < data_rows_ && bfv; ++j) rest = t.Mul(rest, t.Reduce(modulus(j).value()));
   for (size_t j = 0; j < data_rows_; ++j) {
     const Modulus& q = modulus(j);
-    SpecialConstants s;
+    DivideView s{};
     if (key_rows() > data_rows_) {
-      s.inverse = q.Inverse(q.Reduce(special));
+      s = {q.value(), special, special / 2, q.Reduce(special / 2), ratio(q.value()), q.Inverse(q.Reduce(special)), 0};
       s.inverse_quotient = ntts_[j].Quotient(s.inverse);
-      s.half_mod_q = q.Reduce(special / 2);
-      s.ratio = ratio(q.value());
     }
     special_.push_back(s);
     if (!bfv) continue;

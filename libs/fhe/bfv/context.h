@@ -29,14 +29,12 @@ class Context {
   const ParmsId& data_id() const { return data_id_; }
   const ParmsId& key_id() const { return key_id_; }
 
-  // Constants of dividing by the special prime P, one per data row.
-  struct SpecialConstants {
-    uint64_t inverse = 0;           // 1/P mod q_j
-    uint64_t inverse_quotient = 0;  // for the row's kernels
-    uint64_t half_mod_q = 0;        // floor(P/2) mod q_j
-    uint64_t ratio = 0;             // floor(2^64 / q_j)
-  };
-  const SpecialConstants& special(size_t row) const { return special_[row]; }
+  // Division by the special prime, one view per data row.
+  const DivideView& special(size_t row) const { return special_[row]; }
+  // Whether Kernels::divide of the row takes the special prime.
+  bool DividesInOne(size_t row) const {
+    return ntts_.back().modulus().bits() <= 50 || ntts_[row].kernels().quotient == Quotient::kShoup64;
+  }
 
   // Kernels good for both the special prime and data row `row`: those of the larger prime.
   const Kernels& WideKernels(size_t row) const {
@@ -60,7 +58,7 @@ class Context {
   ParmsId key_id_;
   Modulus plain_modulus_;
   std::vector<Ntt> ntts_;
-  std::vector<SpecialConstants> special_;
+  std::vector<DivideView> special_;
   std::vector<MessageScale> message_scale_;
 };
 

@@ -35,21 +35,19 @@ Ciphertext ToWire(const Context& context, const CoeffCiphertext& c) {
   return wire;
 }
 
-SwitchKey::SwitchKey(const Context& context, const KeySwitchKey& key)
-    : rows_(context.key_rows()),
-      degree_(context.degree()),
-      words_(key.digits.size() * 2 * context.key_rows() * 2 * context.degree()) {
-  for (size_t d = 0; d < key.digits.size(); ++d) {
+SwitchKey::SwitchKey(const Context& context, const KeySwitchKey& key) : digits_(key.digits.size()), start_(1) {
+  const size_t n = context.degree();
+  for (size_t row = 0; row < context.key_rows(); ++row) {
+    start_.push_back(start_.back() + 2 * digits_ * n * OperandWords(context.ntt(row).kernels()));
+  }
+  words_.resize(start_.back());
+  for (size_t d = 0; d < digits_; ++d) {
     Ciphertext digit = key.digits[d].value;
     ExpandSeed(digit, context.parameters());
     for (size_t p = 0; p < 2; ++p) {
-      for (size_t row = 0; row < rows_; ++row) {
-        uint64_t* to = words_.data() + ((d * 2 + p) * rows_ + row) * 2 * degree_;
-        const auto from = digit.Row(p, row);
-        for (size_t i = 0; i < degree_; ++i) {
-          to[i] = from[i];
-          to[degree_ + i] = context.ntt(row).Quotient(from[i]);
-        }
+      for (size_t row = 0; row < context.key_rows(); ++row) {
+        PrepareOperand(context.ntt(row).kernels(), context.modulus(row), digit.Row(p, row).data(), n, 2 * digits_,
+                       2 * d + p, words_.data() + start_[row]);
       }
     }
   }
@@ -86,43 +84,45 @@ void AccumulateKeySwitch(const Context& context, const CoeffPoly& d, const Switc
                          const EvalPoly* known) {
   const size_t n = context.degree();
   const size_t special = context.key_rows() - 1;
+  std::vector<const uint64_t*> values(d.rows());
   for (size_t at = 0; at <= d.rows(); ++at) {
     const size_t row = at == d.rows() ? special : at;
     const Ntt& ntt = context.ntt(row);
     const uint64_t q = ntt.modulus().value();
     for (size_t digit = 0; digit < d.rows(); ++digit) {
-      const uint64_t* values = s.digit.data();
+      uint64_t* const out = s.digits.Row(digit);
+      values[digit] = out;
       if (known != nullptr && digit == row) {
-        values = known->Row(row);
+        values[digit] = known->Row(row);
+      } else if (context.modulus(digit).value() < 2 * q) {
+        ntt.Forward(d.Row(digit), out);
       } else {
-        CopyReduced(context, digit, row, d.Row(digit), s.digit.data());
-        ntt.Forward(s.digit.data());
-      }
-      const Kernels& k = ntt.kernels();
-      for (size_t p = 0; p < 2; ++p) {
-        uint64_t* acc = (p == 0 ? s.acc0 : s.acc1).Row(row);
-        const uint64_t* w = key.Value(digit, p, row);
-        const uint64_t* wq = key.Quotient(digit, p, row);
-        if (digit == 0) {
-          k.multiply(acc, values, w, wq, q, n);
-        } else {
-          k.multiply_add(acc, acc, values, w, wq, q, n);
-        }
+        CopyReduced(context, digit, row, d.Row(digit), out);
+        ntt.Forward(out);
       }
     }
+    ntt.kernels().sum_products(s.acc0.Row(row), s.acc1.Row(row), values.data(), d.rows(), key.Row(row), key.digits(), q,
+                               n);
   }
 }
 
-void DivideBySpecial(const Context& context, EvalPoly& acc, size_t rows, KeySwitchScratch& s) {
+void DivideBySpecial(const Context& context, EvalPoly& acc, KeySwitchScratch& s, const CoeffPoly& base,
+                     CoeffPoly& out) {
+  const size_t n = context.degree();
   const size_t special = context.key_rows() - 1;
   context.ntt(special).Inverse(acc.Row(special));
-  for (size_t j = 0; j < rows; ++j) {
+  for (size_t j = 0; j < out.rows(); ++j) {
     const Ntt& ntt = context.ntt(j);
-    const Context::SpecialConstants& c = context.special(j);
-    CentredReduce(context, special, j, acc.Row(special), s.reduced.data());
+    const Kernels& k = ntt.kernels();
+    const DivideView& by = context.special(j);
     ntt.Inverse(acc.Row(j));
-    ntt.kernels().subtract_scale(acc.Row(j), acc.Row(j), s.reduced.data(), c.inverse, c.inverse_quotient,
-                                 ntt.modulus().value(), context.degree());
+    if (context.DividesInOne(j)) {
+      k.divide(out.Row(j), base.Row(j), acc.Row(j), acc.Row(special), by, n);
+      continue;
+    }
+    CentredReduce(context, special, j, acc.Row(special), s.reduced.data());
+    k.subtract_scale(s.reduced.data(), acc.Row(j), s.reduced.data(), by.inverse, by.inverse_quotient, by.q, n);
+    k.add(out.Row(j), base.Row(j), s.reduced.data(), by.q, n);
   }
 }
 
@@ -131,7 +131,7 @@ void DivideBySpecialEval(const Context& context, EvalPoly& acc, size_t rows, Key
   context.ntt(special).Inverse(acc.Row(special));
   for (size_t j = 0; j < rows; ++j) {
     const Ntt& ntt = context.ntt(j);
-    const Context::SpecialConstants& c = context.special(j);
+    const DivideView& c = context.special(j);
     CentredReduce(context, special, j, acc.Row(special), s.reduced.data());
     ntt.Forward(s.reduced.data());
     ntt.kernels().subtract_scale(acc.Row(j), acc.Row(j), s.reduced.data(), c.inverse, c.inverse_quotient,
@@ -182,12 +182,8 @@ void ApplyGalois(const Context& context, const CoeffCiphertext& in, const Galois
     key.automorphism().ApplyCoeff(in.c1.Row(j), out.c1.Row(j), context.modulus(j));
   }
   AccumulateKeySwitch(context, out.c1, key, s);
-  DivideBySpecial(context, s.acc0, rows, s);
-  DivideBySpecial(context, s.acc1, rows, s);
-  for (size_t j = 0; j < rows; ++j) {
-    context.ntt(j).kernels().add(out.c0.Row(j), out.c0.Row(j), s.acc0.Row(j), context.modulus(j).value(), n);
-    std::copy_n(s.acc1.Row(j), n, out.c1.Row(j));
-  }
+  DivideBySpecial(context, s.acc0, s, out.c0, out.c0);
+  DivideBySpecial(context, s.acc1, s, s.zero, out.c1);
 }
 
 CoeffCiphertext Add(const Context& context, const CoeffCiphertext& a, const CoeffCiphertext& b) {

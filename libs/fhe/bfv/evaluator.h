@@ -29,21 +29,20 @@ absl::StatusOr<CoeffCiphertext> FromWire(const Context& context, const Ciphertex
 // At the level of the ciphertext's rows.
 Ciphertext ToWire(const Context& context, const CoeffCiphertext& ciphertext);
 
-// The keys of one switching target, expanded and with Shoup quotients: 32 N k l bytes for l digits and k key rows.
+// The keys of one switching target, expanded and prepared for sums of products: 16 N k l bytes for l digits and k key
+// rows with 52-bit multiply-adds, up to twice as much without (OperandWords).
 class SwitchKey {
  public:
   // `key` was read under the context's parameters.
   SwitchKey(const Context& context, const KeySwitchKey& key);
   size_t MemoryBytes() const { return words_.size() * sizeof(uint64_t); }
-  // Residues of polynomial p (0 or 1) of a digit at a key row, and their quotients.
-  const uint64_t* Value(size_t digit, size_t p, size_t row) const { return At(digit, p, row); }
-  const uint64_t* Quotient(size_t digit, size_t p, size_t row) const { return At(digit, p, row) + degree_; }
+  size_t digits() const { return digits_; }
+  // Both polynomials of all digits at a key row, interleaved as Kernels::sum_products wants them.
+  const uint64_t* Row(size_t row) const { return words_.data() + start_[row]; }
 
  private:
-  const uint64_t* At(size_t digit, size_t p, size_t row) const {
-    return words_.data() + ((digit * 2 + p) * rows_ + row) * 2 * degree_;
-  }
-  size_t rows_, degree_;
+  size_t digits_;
+  std::vector<size_t> start_;  // of each row, in words, and of the end
   Words words_;
 };
 
@@ -61,11 +60,14 @@ class GaloisKey : public SwitchKey {
 // Scratch memory of key switching, reusable from call to call; not thread safe.
 struct KeySwitchScratch {
   explicit KeySwitchScratch(const Context& context)
-      : digit(context.degree()),
+      : digits(context.data_rows(), context.degree()),
         reduced(context.degree()),
+        zero(context.data_rows(), context.degree()),
         acc0(context.key_rows(), context.degree()),
         acc1(context.key_rows(), context.degree()) {}
-  Words digit, reduced;
+  EvalPoly digits;
+  Words reduced;
+  CoeffPoly zero;  // stays so
   EvalPoly acc0, acc1;
 };
 
@@ -74,9 +76,10 @@ struct KeySwitchScratch {
 // values of d and saves one transform a row.
 void AccumulateKeySwitch(const Context& context, const CoeffPoly& d, const SwitchKey& key, KeySwitchScratch& scratch,
                          const EvalPoly* known = nullptr);
-// The end of key switching: the first `rows` rows of `acc`, divided by the special prime with rounding, become
-// coefficients, or stay transform values.
-void DivideBySpecial(const Context& context, EvalPoly& acc, size_t rows, KeySwitchScratch& scratch);
+// The end of key switching: the first rows of `acc` are divided by the special prime with rounding. As coefficients:
+// out = base + acc / P for the rows of out; out and base may be one. As transform values: in place. Both use acc up.
+void DivideBySpecial(const Context& context, EvalPoly& acc, KeySwitchScratch& scratch, const CoeffPoly& base,
+                     CoeffPoly& out);
 void DivideBySpecialEval(const Context& context, EvalPoly& acc, size_t rows, KeySwitchScratch& scratch);
 // `in` divided by its last prime with rounding, at one row fewer; at least two rows.
 CoeffPoly DropLastPrime(const Context& context, const CoeffPoly& in);

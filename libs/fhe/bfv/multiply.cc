@@ -179,15 +179,10 @@ CoeffProduct Multiplier::Multiply(const CoeffCiphertext& a, const CoeffCiphertex
 
 CoeffCiphertext Relinearise(const Context& context, CoeffProduct product, const SwitchKey& key,
                             KeySwitchScratch& scratch) {
-  const size_t rows = product.c2.rows();
   AccumulateKeySwitch(context, product.c2, key, scratch);
   CoeffCiphertext out{std::move(product.c0), std::move(product.c1)};
-  for (auto [acc, to] : {std::pair(&scratch.acc0, &out.c0), std::pair(&scratch.acc1, &out.c1)}) {
-    DivideBySpecial(context, *acc, rows, scratch);
-    for (size_t j = 0; j < rows; ++j) {
-      context.ntt(j).kernels().add(to->Row(j), to->Row(j), acc->Row(j), context.modulus(j).value(), context.degree());
-    }
-  }
+  DivideBySpecial(context, scratch.acc0, scratch, out.c0, out.c0);
+  DivideBySpecial(context, scratch.acc1, scratch, out.c1, out.c1);
   return out;
 }
 

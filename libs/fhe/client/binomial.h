@@ -7,9 +7,13 @@
 
 namespace alcove::fhe {
 
-// Number of ones among the low 21 bits of a word minus those among the next 21, for count words (a multiple of 8).
-void CentredBinomialScalar(const uint64_t* words, int8_t* out, size_t count);
-void CentredBinomialAvx512(const uint64_t* words, int8_t* out, size_t count);
+// Bytes of randomness a sample takes, and what a buffer needs beyond them to be read by whole vectors.
+inline constexpr size_t kBinomialBytes = 6;
+inline constexpr size_t kBinomialSlack = 16;
+
+// Number of ones among the low 21 bits of six bytes minus those among the next 21, for count samples (a multiple of 8).
+void CentredBinomialScalar(const uint8_t* bytes, int8_t* out, size_t count);
+void CentredBinomialAvx512(const uint8_t* bytes, int8_t* out, size_t count);
 // Whether this CPU runs the second.
 bool HasVectorPopcount();
 

@@ -14,6 +14,12 @@ namespace {
 
 using u128 = unsigned __int128;
 
+// What an encryption works in: a and then a s, the message, the error.
+struct Scratch {
+  Words a, message;  // the message only if it is shorter than a plaintext
+  std::vector<int8_t> error;
+};
+
 // The scaled message of at most N coefficients plus nothing else, row by row.
 CoeffPoly ScaledMessage(const Context& context, absl::Span<const uint64_t> coefficients) {
   const size_t n = context.degree();
@@ -82,25 +88,29 @@ Ciphertext EncryptSymmetric(const Context& context, const SecretKey& secret, abs
   c.primes = rows;
   c.words.resize(rows * n);
   c.seed = RandomSeed();
-  CoeffPoly a(rows, n);
-  ExpandUniform(*c.seed, Primes(context, rows), n, a.words());
-  EvalPoly product = context.ToEval(std::move(a));
-  for (size_t j = 0; j < rows; ++j) {
-    context.ntt(j).kernels().multiply(product.Row(j), product.Row(j), secret.eval().Row(j), secret.quotients().Row(j),
-                                      context.modulus(j).value(), n);
+  // Kept from call to call: memory that every call takes and frees goes back to the system and returns page by page.
+  static thread_local Scratch scratch;
+  scratch.a.resize(rows * n);
+  scratch.error.resize(n);
+  ExpandUniform(*c.seed, Primes(context, rows), n, absl::MakeSpan(scratch.a));
+  SampleError(absl::MakeSpan(scratch.error));
+  const uint64_t* message = coefficients.data();
+  if (coefficients.size() < n) {
+    scratch.message.assign(n, 0);
+    std::copy(coefficients.begin(), coefficients.end(), scratch.message.begin());
+    message = scratch.message.data();
   }
-  CoeffPoly as = context.ToCoeff(std::move(product));
-  CoeffPoly e = ErrorPoly(context, rows);
-  CoeffPoly message = ScaledMessage(context, coefficients);
   for (size_t j = 0; j < rows; ++j) {
-    const Kernels& k = context.ntt(j).kernels();
-    const uint64_t q = context.modulus(j).value();
-    k.subtract(message.Row(j), message.Row(j), as.Row(j), q, n);
-    k.subtract(message.Row(j), message.Row(j), e.Row(j), q, n);
-    std::copy_n(message.Row(j), n, c.Row(0, j).begin());
+    const Ntt& ntt = context.ntt(j);
+    uint64_t* as = scratch.a.data() + j * n;
+    ntt.Forward(as);
+    ntt.kernels().multiply(as, as, secret.eval().Row(j), secret.quotients().Row(j), ntt.modulus().value(), n);
+    ntt.Inverse(as);
+    ntt.kernels().mask_message(c.Row(0, j).data(), message, as, scratch.error.data(), context.message_scale(j), n);
   }
-  WipePoly(as);
-  WipePoly(e);
+  Wipe(scratch.a.data(), scratch.a.size() * sizeof(uint64_t));
+  Wipe(scratch.message.data(), scratch.message.size() * sizeof(uint64_t));
+  Wipe(scratch.error.data(), scratch.error.size());
   return c;
 }
 

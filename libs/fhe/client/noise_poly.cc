@@ -17,7 +17,9 @@ CoeffPoly Lifted(const Context& context, size_t rows, std::vector<int8_t> values
 }  // namespace
 
 CoeffPoly ErrorPoly(const Context& context, size_t rows) {
-  return Lifted(context, rows, SampleError(context.degree()));
+  std::vector<int8_t> values(context.degree());
+  SampleError(absl::MakeSpan(values));
+  return Lifted(context, rows, std::move(values));
 }
 
 CoeffPoly TernaryPoly(const Context& context, size_t rows) {

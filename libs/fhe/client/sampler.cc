@@ -27,14 +27,19 @@ class KeyStream {
     uint8_t key[32];
     const uint8_t counter[16] = {};
     RandomBytes(key, sizeof key);
-    if (EVP_EncryptInit_ex(context_.get(), EVP_aes_256_ctr(), nullptr, key, counter) != 1) std::abort();
+    // Looking an algorithm up takes libcrypto longer than setting a key, so it is done once.
+    static const EVP_CIPHER* const cipher = EVP_CIPHER_fetch(nullptr, "AES-256-CTR", nullptr);
+    if (EVP_EncryptInit_ex(context_.get(), cipher, nullptr, key, counter) != 1) std::abort();
     OPENSSL_cleanse(key, sizeof key);
   }
   void Fill(void* out, size_t bytes) {
     auto* to = static_cast<uint8_t*>(out);
-    std::memset(to, 0, bytes);
-    int written = 0;
-    if (EVP_EncryptUpdate(context_.get(), to, &written, to, static_cast<int>(bytes)) != 1) std::abort();
+    static constexpr uint8_t kZeros[4096] = {};
+    for (size_t now; bytes > 0; to += now, bytes -= now) {
+      now = std::min(bytes, sizeof kZeros);
+      int written = 0;
+      if (EVP_EncryptUpdate(context_.get(), to, &written, kZeros, static_cast<int>(now)) != 1) std::abort();
+    }
   }
 
  private:
@@ -52,7 +57,9 @@ uint32_t Count21(uint32_t x) {
 
 }  // namespace
 
-void Wipe(void* data, size_t bytes) { OPENSSL_cleanse(data, bytes); }
+void Wipe(void* data, size_t bytes) {
+  if (bytes > 0) explicit_bzero(data, bytes);
+}
 
 Seed RandomSeed() {
   Seed seed;
@@ -82,10 +89,12 @@ std::vector<int8_t> SampleTernary(size_t count) {
   return out;
 }
 
-void CentredBinomialScalar(const uint64_t* words, int8_t* out, size_t count) {
+void CentredBinomialScalar(const uint8_t* bytes, int8_t* out, size_t count) {
   for (size_t i = 0; i < count; ++i) {
-    out[i] = static_cast<int8_t>(static_cast<int32_t>(Count21(static_cast<uint32_t>(words[i]))) -
-                                 static_cast<int32_t>(Count21(static_cast<uint32_t>(words[i] >> 21))));
+    uint64_t x = 0;
+    std::memcpy(&x, bytes + kBinomialBytes * i, kBinomialBytes);
+    out[i] = static_cast<int8_t>(static_cast<int32_t>(Count21(static_cast<uint32_t>(x))) -
+                                 static_cast<int32_t>(Count21(static_cast<uint32_t>(x >> 21))));
   }
 }
 
@@ -94,21 +103,20 @@ bool HasVectorPopcount() {
   return has;
 }
 
-std::vector<int8_t> SampleError(size_t count) {
-  std::vector<int8_t> out(count);
-  uint64_t words[512];
+void SampleError(absl::Span<int8_t> out) {
+  constexpr size_t kTogether = 512;
+  uint8_t bytes[kTogether * kBinomialBytes + kBinomialSlack] = {};
   KeyStream stream;
-  for (size_t i = 0; i < count; i += 512) {
-    const size_t now = std::min<size_t>(512, count - i);
-    stream.Fill(words, sizeof words);
+  for (size_t i = 0; i < out.size(); i += kTogether) {
+    const size_t now = std::min(kTogether, out.size() - i);
+    stream.Fill(bytes, kTogether * kBinomialBytes);
     if (now % 8 == 0 && HasVectorPopcount()) {
-      CentredBinomialAvx512(words, out.data() + i, now);
+      CentredBinomialAvx512(bytes, out.data() + i, now);
     } else {
-      CentredBinomialScalar(words, out.data() + i, now);
+      CentredBinomialScalar(bytes, out.data() + i, now);
     }
   }
-  Wipe(words, sizeof words);
-  return out;
+  Wipe(bytes, sizeof bytes);
 }
 
 }  // namespace alcove::fhe

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <vector>
 
+#include <absl/types/span.h>
+
 #include "libs/fhe/random/stream.h"
 
 namespace alcove::fhe {
@@ -20,6 +22,6 @@ Seed RandomSeed();
 std::vector<int8_t> SampleTernary(size_t count);
 
 // Centred binomial, 21 against 21 coin flips: variance 10.5, magnitude at most 21.
-std::vector<int8_t> SampleError(size_t count);
+void SampleError(absl::Span<int8_t> out);
 
 }  // namespace alcove::fhe

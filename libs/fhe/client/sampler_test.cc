@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <random>
 
 #include <gtest/gtest.h>
 
@@ -11,7 +12,9 @@ namespace alcove::fhe {
 namespace {
 
 TEST(SamplerTest, ErrorsAreCentredBinomial) {
-  const std::vector<int8_t> e = SampleError(1 << 16);
+  std::vector<int8_t> e(1 << 16), other(1 << 16);
+  SampleError(absl::MakeSpan(e));
+  SampleError(absl::MakeSpan(other));
   double sum = 0, squares = 0;
   for (int8_t v : e) {
     ASSERT_LE(std::abs(v), 21);
@@ -21,7 +24,7 @@ TEST(SamplerTest, ErrorsAreCentredBinomial) {
   // Five deviations of the estimates.
   EXPECT_LT(std::abs(sum / (1 << 16)), 5 * std::sqrt(10.5 / (1 << 16)));
   EXPECT_NEAR(squares / (1 << 16), 10.5, 0.3);
-  EXPECT_NE(e, SampleError(1 << 16));
+  EXPECT_NE(e, other);
 }
 
 TEST(SamplerTest, SecretsAreUniformTernary) {
@@ -31,16 +34,20 @@ TEST(SamplerTest, SecretsAreUniformTernary) {
 
 TEST(SamplerTest, TheVectorCountEqualsThePortableOne) {
   if (!HasVectorPopcount()) GTEST_SKIP() << "no AVX-512 VPOPCNTDQ";
-  std::vector<uint64_t> words(512);
-  uint64_t x = 88172645463325252;
-  for (uint64_t& w : words) w = x = x * 6364136223846793005 + 1442695040888963407;
-  words[0] = 0;
-  words[1] = ~uint64_t{0};
-  words[2] = (1 << 21) - 1;
-  words[3] = ~words[2];
+  std::vector<uint8_t> bytes(512 * kBinomialBytes + kBinomialSlack);
+  std::mt19937 rng(1);
+  for (uint8_t& b : bytes) b = static_cast<uint8_t>(rng());
+  // All tails, all heads, both.
+  std::fill_n(bytes.begin(), 6, 0);
+  const uint8_t heads[6] = {0xff, 0xff, 0x1f, 0, 0, 0}, tails[6] = {0, 0, 0xe0, 0xff, 0xff, 0x03};
+  std::copy_n(heads, 6, bytes.begin() + 6);
+  std::copy_n(tails, 6, bytes.begin() + 12);
   std::vector<int8_t> a(512), b(512);
-  CentredBinomialScalar(words.data(), a.data(), 512);
-  CentredBinomialAvx512(words.data(), b.data(), 512);
+  CentredBinomialScalar(bytes.data(), a.data(), 512);
+  CentredBinomialAvx512(bytes.data(), b.data(), 512);
+  EXPECT_EQ(a[0], 0);
+  EXPECT_EQ(a[1], 21);
+  EXPECT_EQ(a[2], -21);
   EXPECT_EQ(a, b);
 }
 

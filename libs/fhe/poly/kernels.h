@@ -61,12 +61,23 @@ struct ConversionView {
   const uint64_t *to, *factor, *minus_product;
 };
 
+// How a residue modulo a prime p is divided away: (y - [x]) / p modulo q, [x] the centred x of [0, p). half = p / 2,
+// half_mod_q = half mod q, q_ratio = floor(2^64 / q), inverse = 1 / p mod q with its quotient.
+struct DivideView {
+  uint64_t q, p;
+  uint64_t half, half_mod_q, q_ratio;
+  uint64_t inverse, inverse_quotient;
+};
+
 struct Kernels {
   // kShoup64 works for any q < 2^60, the others need q < 2^50.
   Quotient quotient;
+  // Which operands sum_products takes: times 2^52 modulo q, or as they are with their quotients, eight by eight.
+  bool montgomery_sums;
 
-  // Negacyclic transform, standard order in, bit-reversed out (Harvey 2014: values stay in [0, 4q) between levels).
-  void (*forward)(uint64_t* a, const NttView& t);
+  // Negacyclic transform, standard order in, bit-reversed out (Harvey 2014: values stay in [0, 4q) between levels). in
+  // holds values below 2q; out may be in.
+  void (*forward)(uint64_t* out, const uint64_t* in, const NttView& t);
   // Its inverse, divided by n; values stay in [0, 2q) between levels.
   void (*inverse)(uint64_t* a, const NttView& t);
   // out = x * w
@@ -77,6 +88,11 @@ struct Kernels {
   // out = acc + x * w; out may be acc.
   void (*multiply_add)(uint64_t* out, const uint64_t* acc, const uint64_t* x, const uint64_t* w,
                        const uint64_t* w_quotient, uint64_t q, size_t n);
+  // out0 = the sum of x[d] * w0[d] over d < terms, out1 that of x[d] * w1[d]; terms >= 1. w holds the operands
+  // interleaved (PrepareOperand), so that they are one stream: of every eight words those of w0[0], w1[0], w0[1], … up
+  // to w1[digits - 1]; digits >= terms.
+  void (*sum_products)(uint64_t* out0, uint64_t* out1, const uint64_t* const* x, size_t terms, const uint64_t* w,
+                       size_t digits, uint64_t q, size_t n);
   // out = (x - y) * w for one operand w; out may be x or y.
   void (*subtract_scale)(uint64_t* out, const uint64_t* x, const uint64_t* y, uint64_t w, uint64_t w_quotient,
                          uint64_t q, size_t n);
@@ -89,6 +105,10 @@ struct Kernels {
   void (*lift)(uint64_t* out, const int8_t* values, uint64_t q, size_t n);
   // out[i] = the scaled message[i], in [0, q).
   void (*scale_message)(uint64_t* out, const uint64_t* message, const MessageScale& scale, size_t n);
+  // out[i] = the scaled message[i] - mask[i] - error[i], |error[i]| < q; message and out may have any
+  // alignment.
+  void (*mask_message)(uint64_t* out, const uint64_t* message, const uint64_t* mask, const int8_t* error,
+                       const MessageScale& scale, size_t n);
   // out must not be in.
   void (*permute)(uint64_t* out, const uint64_t* in, const PermutationView& permutation);
   // out[i] = in[source[i]], negated modulo q where the top bit of source[i] is set; out must not be in.
@@ -97,6 +117,9 @@ struct Kernels {
   // 2, half_mod_q = half mod q, q_ratio = floor(2^64 / q)). x in [0, p), p < 2^60; in tables for q < 2^50 p < 2^50 too.
   void (*centred_reduce)(uint64_t* out, const uint64_t* x, uint64_t p, uint64_t half, uint64_t q, uint64_t q_ratio,
                          uint64_t half_mod_q, size_t n);
+  // out = base + (y - [x]) / p; x in [0, p), with p as above. out may be any of the others.
+  void (*divide)(uint64_t* out, const uint64_t* base, const uint64_t* y, const uint64_t* x, const DivideView& by,
+                 size_t n);
 };
 
 // Needs AVX-512 IFMA: out[j] = the value of the centred residues in[k], modulo to[j].

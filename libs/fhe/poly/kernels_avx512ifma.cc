@@ -1,5 +1,6 @@
 #include "libs/fhe/poly/lanes_avx512.h"
 #include "libs/fhe/poly/ntt52_impl.h"
+#include "libs/fhe/poly/products52_impl.h"
 
 namespace alcove::fhe {
 namespace {
@@ -18,6 +19,7 @@ struct Avx512Ifma : Lanes512<Tag> {
 
   static constexpr bool HasLog(int) { return true; }
   [[gnu::always_inline]] static type And(type a, type b) { return _mm512_and_si512(a, b); }
+  [[gnu::always_inline]] static type Right52(type a) { return _mm512_srli_epi64(a, 52); }
   [[gnu::always_inline]] static type Min(type a, type b) { return _mm512_min_epu64(a, b); }
   [[gnu::always_inline]] static type MaddLo(type acc, type a, type b) { return _mm512_madd52lo_epu64(acc, a, b); }
   [[gnu::always_inline]] static type MaddHi(type acc, type a, type b) { return _mm512_madd52hi_epu64(acc, a, b); }
@@ -76,17 +78,23 @@ void CentredReduce52(uint64_t* out, const uint64_t* x, uint64_t p, uint64_t half
   }
 }
 
-// m below t < 2^31, and t below q (others take the portable way).
-void ScaleMessage52(uint64_t* out, const uint64_t* message, const MessageScale& s, size_t n) {
+// The scaled message of eight coefficients m < t < q (kernels.h), canonical.
+struct Scale52 {
   using V = Avx512Ifma;
-  if (s.t >= s.q) return KernelTable<V>::ScaleMessage(out, message, s, n);
-  const __m512i q = V::Set1(s.q), t = V::Set1(s.t), delta = V::Set1(s.delta),
-                delta_quotient = V::Set1(s.delta_quotient52);
-  const __m512i rest = V::Set1(s.rest), rest_quotient = V::Set1(s.rest_quotient52), half = V::Set1((s.t + 1) / 2);
-  const __m512i minus_t = V::Set1((uint64_t{1} << 52) - s.t), mask = V::Set1((uint64_t{1} << 52) - 1);
-  const __m512i zero = V::Set1(0), one = V::Set1(1);
-  for (size_t i = 0; i < n; i += V::kLanes) {
-    const __m512i m = V::Load(message + i);
+  __m512i q, t, delta, delta_quotient, rest, rest_quotient, half, minus_t, mask, zero, one;
+  explicit Scale52(const MessageScale& s)
+      : q(V::Set1(s.q)),
+        t(V::Set1(s.t)),
+        delta(V::Set1(s.delta)),
+        delta_quotient(V::Set1(s.delta_quotient52)),
+        rest(V::Set1(s.rest)),
+        rest_quotient(V::Set1(s.rest_quotient52)),
+        half(V::Set1((s.t + 1) / 2)),
+        minus_t(V::Set1((uint64_t{1} << 52) - s.t)),
+        mask(V::Set1((uint64_t{1} << 52) - 1)),
+        zero(V::Set1(0)),
+        one(V::Set1(1)) {}
+  [[gnu::always_inline]] __m512i operator()(__m512i m) const {
     // rest m = estimate t + r with r in [0, 2t).
     __m512i rounding = V::MaddHi(zero, m, rest_quotient);
     __m512i r = V::And(V::MaddLo(V::MaddLo(zero, m, rest), rounding, minus_t), mask);
@@ -95,7 +103,28 @@ void ScaleMessage52(uint64_t* out, const uint64_t* message, const MessageScale& 
     rounding = _mm512_mask_add_epi64(rounding, _mm512_cmpge_epu64_mask(r, t), rounding, one);
     const __m512i product = V::ReduceOnce(V::MulLazy(m, delta, delta_quotient, q), q);
     // rounding <= t < q
-    V::Store(out + i, V::ReduceOnce(V::Add(product, rounding), q));
+    return V::ReduceOnce(V::Add(product, rounding), q);
+  }
+};
+
+// t below q; others take the portable way.
+void ScaleMessage52(uint64_t* out, const uint64_t* message, const MessageScale& s, size_t n) {
+  using V = Avx512Ifma;
+  if (s.t >= s.q) return KernelTable<V>::ScaleMessage(out, message, s, n);
+  const Scale52 scale(s);
+  for (size_t i = 0; i < n; i += V::kLanes) V::Store(out + i, scale(V::Load(message + i)));
+}
+
+void MaskMessage52(uint64_t* out, const uint64_t* message, const uint64_t* mask, const int8_t* error,
+                   const MessageScale& s, size_t n) {
+  using V = Avx512Ifma;
+  if (s.t >= s.q) return KernelTable<V>::MaskMessage(out, message, mask, error, s, n);
+  const Scale52 scale(s);
+  for (size_t i = 0; i < n; i += V::kLanes) {
+    // A negative difference is huge without its sign, and adding q makes it small.
+    const __m512i d = V::Sub(scale(V::LoadAny(message + i)), V::Load(mask + i));
+    const __m512i e = V::Sub(V::Min(d, V::Add(d, scale.q)), V::LoadSigned(error + i, scale.q));
+    V::StoreAny(out + i, V::Min(e, V::Add(e, scale.q)));
   }
 }
 
@@ -123,9 +152,11 @@ constexpr Kernels Table() {
   Kernels k = KernelTable<Avx512Ifma>::value;
   k.forward = &Ntt52<Avx512Ifma, kSlack>::Forward;
   k.inverse = &Ntt52<Avx512Ifma, kSlack>::Inverse;
+  Products52<Avx512Ifma>::AddTo(k);
   k.centred_reduce = &CentredReduce52;
   k.multiply_values = &MultiplyValues52;
   k.scale_message = &ScaleMessage52;
+  k.mask_message = &MaskMessage52;
   return k;
 }
 

@@ -1,6 +1,8 @@
 // Emulated vectors: forced inlining would take minutes to compile.
 #define KERNEL_INLINE
+#define KERNEL_LAMBDA
 #include "libs/fhe/poly/ntt52_impl.h"
+#include "libs/fhe/poly/products52_impl.h"
 
 namespace alcove::fhe {
 namespace {
@@ -96,6 +98,9 @@ struct EmulatedIfma {
   static type Min(type a, type b) {
     return Each([&](int i) { return a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]; });
   }
+  static type Right52(type a) {
+    return Each([&](int i) { return a.lane[i] >> 52; });
+  }
   static type MaddLo(type acc, type a, type b) {
     return Each([&](int i) { return Low52(acc.lane[i], a.lane[i], b.lane[i]); });
   }
@@ -145,6 +150,7 @@ constexpr Kernels EmulatedTable() {
   Kernels k = KernelTable<EmulatedIfma>::value;
   k.forward = &Ntt52<EmulatedIfma, kSlack>::Forward;
   k.inverse = &Ntt52<EmulatedIfma, kSlack>::Inverse;
+  Products52<EmulatedIfma>::AddTo(k);
   return k;
 }
 

@@ -19,6 +19,7 @@
 // A file may ask for ordinary functions instead, which compile in reasonable time for emulated vectors.
 #ifndef KERNEL_INLINE
 #define KERNEL_INLINE [[gnu::always_inline]]
+#define KERNEL_LAMBDA __attribute__((always_inline))
 #endif
 
 namespace alcove::fhe {
@@ -83,7 +84,8 @@ struct KernelTable {
     }
   }
 
-  static void Forward(uint64_t* a, const NttView& t) {
+  static void Forward(uint64_t* a, const uint64_t* in, const NttView& t) {
+    if (in != a) __builtin_memcpy(a, in, t.n * sizeof *a);
     const T q = V::Set1(t.q);
     const T q2 = V::Set1(2 * t.q);
     size_t m = 1;
@@ -231,6 +233,25 @@ struct KernelTable {
     }
   }
 
+  // Eight words of an operand, then their eight quotients.
+  static void SumProducts(uint64_t* out0, uint64_t* out1, const uint64_t* const* x, size_t terms, const uint64_t* w,
+                          size_t digits, uint64_t modulus, size_t n) {
+    const T q = V::Set1(modulus);
+    for (size_t i = 0; i < n; i += L) {
+      T sum0 = V::Set1(0), sum1 = V::Set1(0);
+      const uint64_t* at = w + i / 8 * digits * 32 + i % 8;
+      for (size_t d = 0; d < terms; ++d, at += 32) {
+        const T y = V::Load(x[d] + i);
+        const T product0 = V::MulLazy(y, V::Load(at), V::Load(at + 8), q);
+        const T product1 = V::MulLazy(y, V::Load(at + 16), V::Load(at + 24), q);
+        sum0 = V::ReduceOnce(V::Add(sum0, V::ReduceOnce(product0, q)), q);
+        sum1 = V::ReduceOnce(V::Add(sum1, V::ReduceOnce(product1, q)), q);
+      }
+      V::Store(out0 + i, sum0);
+      V::Store(out1 + i, sum1);
+    }
+  }
+
   static void SubtractScale(uint64_t* out, const uint64_t* x, const uint64_t* y, uint64_t w, uint64_t wq,
                             uint64_t modulus, size_t n) {
     const T q = V::Set1(modulus);
@@ -277,19 +298,29 @@ struct KernelTable {
     }
   }
 
-  static void ScaleMessage(uint64_t* out, const uint64_t* message, const MessageScale& s, size_t n) {
+  static uint64_t ScaleOne(uint64_t m, const MessageScale& s) {
     using Wide = unsigned __int128;
     const auto high = [](uint64_t a, uint64_t b) { return static_cast<uint64_t>((static_cast<Wide>(a) * b) >> 64); };
-    const auto below = [](uint64_t x, uint64_t m) { return x - (m & -static_cast<uint64_t>(x >= m)); };
+    // Below 2^62, and its quotient below t + 1; the estimate is at most one too small.
+    const uint64_t x = s.rest * m + (s.t + 1) / 2;
+    const uint64_t estimate = high(x, s.t_ratio);
+    const uint64_t rounding = estimate + static_cast<uint64_t>(x - estimate * s.t >= s.t);
+    const uint64_t product = Below(m * s.delta - high(m, s.delta_quotient64) * s.q, s.q);
+    const uint64_t reduced = Below(rounding - high(rounding, s.q_ratio) * s.q, s.q);
+    return Below(product + reduced, s.q);
+  }
+  static uint64_t Below(uint64_t x, uint64_t m) { return x - (m & -static_cast<uint64_t>(x >= m)); }
+
+  static void ScaleMessage(uint64_t* out, const uint64_t* message, const MessageScale& s, size_t n) {
+    for (size_t i = 0; i < n; ++i) out[i] = ScaleOne(message[i], s);
+  }
+
+  static void MaskMessage(uint64_t* out, const uint64_t* message, const uint64_t* mask, const int8_t* error,
+                          const MessageScale& s, size_t n) {
     for (size_t i = 0; i < n; ++i) {
-      const uint64_t m = message[i];
-      // Below 2^62, and its quotient below t + 1; the estimate is at most one too small.
-      const uint64_t x = s.rest * m + (s.t + 1) / 2;
-      const uint64_t estimate = high(x, s.t_ratio);
-      const uint64_t rounding = estimate + static_cast<uint64_t>(x - estimate * s.t >= s.t);
-      const uint64_t product = below(m * s.delta - high(m, s.delta_quotient64) * s.q, s.q);
-      const uint64_t reduced = below(rounding - high(rounding, s.q_ratio) * s.q, s.q);
-      out[i] = below(product + reduced, s.q);
+      const int64_t e = error[i];
+      const uint64_t lifted = static_cast<uint64_t>(e) + (s.q & static_cast<uint64_t>(e >> 63));
+      out[i] = Below(Below(ScaleOne(message[i], s) + s.q - mask[i], s.q) + s.q - lifted, s.q);
     }
   }
 
@@ -326,17 +357,31 @@ struct KernelTable {
     const T q = V::Set1(modulus);
     const T r = V::Set1(ratio);
     const T back = V::Set1(modulus - half_mod_q);
+    for (size_t i = 0; i < n; i += L) V::Store(out + i, Centred(V::Load(x + i), from, h, q, r, back));
+  }
+  KERNEL_INLINE static T Centred(T x, T p, T half, T q, T ratio, T back) {
+    const T c = V::ReduceOnce(V::Add(x, half), p);
+    // The estimate of c / q is at most one too small, so the remainder is below 2q.
+    const T rest = V::ReduceOnce(V::Sub(c, V::MulLow64(V::MulHigh64(c, ratio), q)), q);
+    return V::ReduceOnce(V::Add(rest, back), q);
+  }
+
+  static void Divide(uint64_t* out, const uint64_t* base, const uint64_t* y, const uint64_t* x, const DivideView& by,
+                     size_t n) {
+    const T p = V::Set1(by.p), half = V::Set1(by.half), q = V::Set1(by.q), ratio = V::Set1(by.q_ratio);
+    const T back = V::Set1(by.q - by.half_mod_q);
+    const Twiddle inverse = Broadcast(&by.inverse, &by.inverse_quotient);
     for (size_t i = 0; i < n; i += L) {
-      const T c = V::ReduceOnce(V::Add(V::Load(x + i), h), from);
-      // The estimate of c / q is at most one too small, so the remainder is below 2q.
-      const T rest = V::ReduceOnce(V::Sub(c, V::MulLow64(V::MulHigh64(c, r), q)), q);
-      V::Store(out + i, V::ReduceOnce(V::Add(rest, back), q));
+      const T d = V::Sub(V::Add(V::Load(y + i), q), Centred(V::Load(x + i), p, half, q, ratio, back));
+      const T quotient = V::ReduceOnce(V::MulLazy(d, inverse.w, inverse.wq, q), q);
+      V::Store(out + i, V::ReduceOnce(V::Add(V::Load(base + i), quotient), q));
     }
   }
 
-  static constexpr Kernels value = {V::kQuotient, &Forward,       &Inverse, &Multiply,      &MultiplyValues,
-                                    &MultiplyAdd, &SubtractScale, &AddAll,  &SubtractAll,   &Fork,
-                                    &Lift,        &ScaleMessage,  &Permute, &PermuteSigned, &CentredReduce};
+  static constexpr Kernels value = {V::kQuotient,    false,          &Forward,       &Inverse,       &Multiply,
+                                    &MultiplyValues, &MultiplyAdd,   &SumProducts,   &SubtractScale, &AddAll,
+                                    &SubtractAll,    &Fork,          &Lift,          &ScaleMessage,  &MaskMessage,
+                                    &Permute,        &PermuteSigned, &CentredReduce, &Divide};
 };
 
 }  // namespace alcove::fhe

@@ -66,4 +66,15 @@ uint64_t QuotientOf(const Kernels& kernels, const Modulus& q, uint64_t w) {
   return std::bit_cast<uint64_t>(static_cast<double>(w) * (1.0 / static_cast<double>(q.value())));
 }
 
+void PrepareOperand(const Kernels& kernels, const Modulus& q, const uint64_t* w, size_t n, size_t operands,
+                    size_t index, uint64_t* out) {
+  const size_t group = 8 * OperandWords(kernels);
+  const ShoupWord factor = q.Shoup(kernels.montgomery_sums ? q.Reduce(uint64_t{1} << 52) : 1);
+  for (size_t i = 0; i < n; ++i) {
+    uint64_t* to = out + (i / 8 * operands + index) * group + i % 8;
+    to[0] = q.Mul(w[i], factor);
+    if (!kernels.montgomery_sums) to[8] = QuotientOf(kernels, q, w[i]);
+  }
+}
+
 }  // namespace alcove::fhe

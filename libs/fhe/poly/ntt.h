@@ -26,8 +26,10 @@ class Ntt {
 
   // In place; `a` holds `degree` canonical residues, 64-byte aligned. Coefficient i of the input is of X^i; value i of
   // the output is the polynomial at psi^(2 brev(i) + 1), psi the smallest primitive 2N-th root.
-  void Forward(uint64_t* a) const { kernels_->forward(a, view_); }
+  void Forward(uint64_t* a) const { kernels_->forward(a, a, view_); }
   void Inverse(uint64_t* a) const { kernels_->inverse(a, view_); }
+  // The same from `in`, values below 2q; `out` may be `in`.
+  void Forward(const uint64_t* in, uint64_t* out) const { kernels_->forward(out, in, view_); }
 
   // What the kernels want beside an operand w < q. Constant time.
   uint64_t Quotient(uint64_t w) const;
@@ -48,6 +50,12 @@ const Kernels& KernelsFor(Isa isa, const Modulus& q);
 
 // The quotient of w < q that goes with the kernels.
 uint64_t QuotientOf(const Kernels& kernels, const Modulus& q, uint64_t w);
+
+// Words of an operand of sum_products for one residue.
+inline size_t OperandWords(const Kernels& kernels) { return kernels.montgomery_sums ? 1 : 2; }
+// Puts n residues w into their places among `operands` interleaved ones, as number `index`. Constant time.
+void PrepareOperand(const Kernels& kernels, const Modulus& q, const uint64_t* w, size_t n, size_t operands,
+                    size_t index, uint64_t* out);
 
 // The low `bits` bits of x in reverse order.
 size_t ReverseBits(size_t x, int bits);

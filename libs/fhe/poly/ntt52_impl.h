@@ -7,14 +7,18 @@
 //   t = w y - floor(w' y / 2^52) q   is in [0, q + q y / 2^52), so below 2q for any y < 2^52
 // (Harvey 2014, section 2), three multiply-adds with -q taken as 2^52 - q. With M = floor(2^52 / q), the Barrett step
 //   u = x - floor(M x / 2^52) q      is in [0, 2q)
-// takes two, and starting its estimate at -2 makes it u + 2q for nothing.
+// takes two. Starting an estimate at -k or k adds k q to the result or takes it away, for nothing.
 //
 // Ranges. How many multiples of q fit below 2^52 decides how often a butterfly must reduce; kSlack says which schedule
-// a prime allows (Slack52). Bounds after each level, in multiples of q, forward (x' = x + t, y' = x - t + 2q):
-//   kTight  (q < 2^50, 4q fits):  level 1 from q to 3q; from then on x is reduced to 2q first, giving 4q.
-//   kRoomy  (q < 2^49, 8q fits):  3q, 5q, 7q; then by turns x reduced into [2q, 4q) with y' = x - t, giving 6q, and not
+// a prime allows (Slack52). Bounds after each level, in multiples of q, forward (x' = x + t, y' = x - t + 2q), from an
+// input below 2q:
+//   kTight  (q < 2^50, 4q fits):  level 1 to 4q; from then on x is reduced into [q, 3q) first and t taken in [-q, q),
+//   so
+//                                 that both sum and difference lie in [0, 4q) without another addition.
+//   kRoomy  (q < 2^49, 8q fits):  4q, 6q, 8q; then by turns x reduced into [2q, 4q) with y' = x - t, giving 6q, and not
 //                                 reduced, giving 8q.
-//   kAmple  (q < 2^46, 64q fits): x starts with 2 l q added, for l levels, and never needs anything: at most 4 l q + q.
+//   kAmple  (q < 2^46, 64q fits): x starts with 2 l q added, for l levels, and never needs anything: at most 4 l q +
+//   2q.
 // Inverse (x' = x + y, y' = (x - y + a multiple) w):
 //   kTight:  values below 2q; x + y < 4q reduced to 2q at every level.
 //   kRoomy:  2q, 4q (x' not reduced), then reduced to 2q, by turns.
@@ -41,17 +45,23 @@ struct Ntt52 {
   static constexpr uint64_t kMask = (uint64_t{1} << 52) - 1;
 
   struct Constants {
-    T q, q2, minus_q, barrett, minus_two, mask, zero;
+    T q, q2, minus_q, barrett, minus_two, minus_one, one, mask, zero;
   };
   struct Twiddle {
     T w, wq;
   };
-  enum Mode { kPlain, kReduce, kReduceOffset, kCarry };
+  enum Mode { kPlain, kReduceCentred, kReduceOffset, kCarry };
 
   KERNEL_INLINE static Constants Set(const NttView& t) {
-    return {
-        V::Set1(t.q),   V::Set1(2 * t.q), V::Set1((kMask + 1) - t.q), V::Set1((kMask + 1) / t.q), V::Set1(~uint64_t{1}),
-        V::Set1(kMask), V::Set1(0)};
+    return {V::Set1(t.q),
+            V::Set1(2 * t.q),
+            V::Set1((kMask + 1) - t.q),
+            V::Set1((kMask + 1) / t.q),
+            V::Set1(~uint64_t{1}),
+            V::Set1(~uint64_t{0}),
+            V::Set1(1),
+            V::Set1(kMask),
+            V::Set1(0)};
   }
   KERNEL_INLINE static Twiddle Broadcast(const uint64_t* w, const uint64_t* wq, size_t i) {
     return {V::Set1(w[i]), V::Set1(wq[i])};
@@ -65,8 +75,9 @@ struct Ntt52 {
       LoadTwiddles<kLevels, kIndex + 1>(w, wq, at, out);
     }
   }
-  KERNEL_INLINE static T Product(T acc, T y, Twiddle w, const Constants& c) {
-    const T estimate = V::MaddHi(c.zero, y, w.wq);
+  // acc + y w, less `start` times q.
+  KERNEL_INLINE static T Product(T acc, T y, Twiddle w, const Constants& c, T start) {
+    const T estimate = V::MaddHi(start, y, w.wq);
     return V::MaddLo(V::MaddLo(acc, y, w.w), estimate, c.minus_q);
   }
   KERNEL_INLINE static T Reduce(T x, const Constants& c) {
@@ -82,35 +93,36 @@ struct Ntt52 {
 
   static constexpr Mode ForwardMode(int level) {
     if (kSlack == kAmple) return kCarry;
-    if (kSlack == kTight) return level == 0 ? kPlain : kReduce;
+    if (kSlack == kTight) return level == 0 ? kPlain : kReduceCentred;
     if (level < 3) return kPlain;
     return (level - 3) % 2 == 0 ? kReduceOffset : kPlain;
   }
   template <Mode kMode>
   KERNEL_INLINE static void Forward2(T& x, T& y, Twiddle w, const Constants& c) {
-    const T t = Product(c.zero, y, w, c);
+    const T t = Product(c.zero, y, w, c, kMode == kReduceCentred ? c.one : c.zero);
     if constexpr (kMode == kCarry) {
       y = V::Sub(x, t);
       x = V::Add(x, t);
-    } else if constexpr (kMode == kReduceOffset) {
-      const T u = V::MaddLo(x, V::MaddHi(c.minus_two, x, c.barrett), c.minus_q);
-      y = V::Sub(u, t);
-      x = V::Add(u, t);
+    } else if constexpr (kMode == kPlain) {
+      y = V::Sub(V::Add(x, c.q2), t);
+      x = V::Add(x, t);
     } else {
-      const T u = kMode == kReduce ? Reduce(x, c) : x;
-      y = V::Sub(V::Add(u, c.q2), t);
+      const T start = kMode == kReduceCentred ? c.minus_one : c.minus_two;
+      const T u = V::MaddLo(x, V::MaddHi(start, x, c.barrett), c.minus_q);
+      y = V::Sub(u, t);
       x = V::Add(u, t);
     }
   }
 
   // kLevels (1 … 3) levels from `kLevel` on, on 2^kLevels vectors `step` words apart; group i of 2^kLevel.
   template <int kLevel, int kLevels>
-  KERNEL_INLINE static void ForwardStep(uint64_t* a, size_t step, const Twiddle* w, const Constants& c, T offset) {
+  KERNEL_INLINE static void ForwardStep(uint64_t* a, const uint64_t* in, size_t step, const Twiddle* w,
+                                        const Constants& c, T offset) {
     constexpr int kCount = 1 << kLevels;
     T x[kCount];
 #pragma GCC unroll 8
     for (int k = 0; k < kCount; ++k) {
-      x[k] = V::Load(a + static_cast<size_t>(k) * step);
+      x[k] = V::Load(in + static_cast<size_t>(k) * step);
       if (kSlack == kAmple && kLevel == 0 && k < kCount / 2) x[k] = V::Add(x[k], offset);
     }
     ForwardLevels<kLevel, kLevels, 0>(x, w, c);
@@ -133,41 +145,65 @@ struct Ntt52 {
     }
   }
   template <int kLog, int kLevel, int kLevels>
-  static void ForwardPass(uint64_t* a, const NttView& t, const Constants& c, T offset) {
+  static void ForwardPass(uint64_t* a, const uint64_t* in, const NttView& t, const Constants& c, T offset) {
     constexpr size_t kStep = size_t{1} << (kLog - kLevel - kLevels);
     for (size_t i = 0; i < size_t{1} << kLevel; ++i) {
       Twiddle w[7];
       const size_t at = (size_t{1} << kLevel) + i;
       LoadTwiddles<kLevels>(t.root, t.root_quotient, at, w);
-      uint64_t* group = a + i * (kStep << kLevels);
-      for (size_t j = 0; j < kStep; j += L) ForwardStep<kLevel, kLevels>(group + j, kStep, w, c, offset);
+      const size_t group = i * (kStep << kLevels);
+      for (size_t j = group; j < group + kStep; j += L)
+        ForwardStep<kLevel, kLevels>(a + j, in + j, kStep, w, c, offset);
     }
   }
   template <int kLog, int kLevel>
-  KERNEL_INLINE static void ForwardWide(uint64_t* a, const NttView& t, const Constants& c, T offset) {
+  KERNEL_INLINE static void ForwardWide(uint64_t* a, const uint64_t* in, const NttView& t, const Constants& c,
+                                        T offset) {
     constexpr int kLeft = kLog - 3 - kLevel;
     if constexpr (kLeft > 0) {
       constexpr int kNow = kLeft % 3 != 0 ? kLeft % 3 : 3;
-      ForwardPass<kLog, kLevel, kNow>(a, t, c, offset);
-      ForwardWide<kLog, kLevel + kNow>(a, t, c, offset);
+      ForwardPass<kLog, kLevel, kNow>(a, in, t, c, offset);
+      ForwardWide<kLog, kLevel + kNow>(a, a, t, c, offset);
+    }
+  }
+  // Runs the steps of the levels inside 16 words on up to four blocks side by side, so that the multiplications of some
+  // fill the waits of others: step(x, y, block).
+  template <int kLog, class... Steps>
+  KERNEL_INLINE static void EachBlock(const Steps&... steps) {
+    constexpr size_t kBlocks = (size_t{1} << kLog) / 16;
+    constexpr size_t kTogether = kBlocks < 4 ? kBlocks : 4;
+    for (size_t block = 0; block < kBlocks; block += kTogether) {
+      T x[kTogether], y[kTogether];
+      const auto all = [&](const auto& step) KERNEL_LAMBDA {
+#pragma GCC unroll 4
+        for (size_t k = 0; k < kTogether; ++k) step(x[k], y[k], block + k);
+      };
+      (all(steps), ...);
     }
   }
   template <int kLog>
-  static void ForwardLog(uint64_t* a, const NttView& t) {
+  static void ForwardLog(uint64_t* a, const uint64_t* in, const NttView& t) {
     const Constants c = Set(t);
-    ForwardWide<kLog, 0>(a, t, c, V::Set1(2 * kLog * t.q));
+    ForwardWide<kLog, 0>(a, in, t, c, V::Set1(2 * kLog * t.q));
     constexpr size_t kN = size_t{1} << kLog;
-    for (size_t block = 0; block < kN / 16; ++block) {
-      T x, y;
-      V::LoadFours(a + 16 * block, x, y);
-      const size_t at4 = kN / 8 + 2 * block, at2 = kN / 4 + 4 * block, at1 = kN / 2 + 8 * block;
-      Forward2<ForwardMode(kLog - 3)>(x, y, {V::Spread4(t.root + at4), V::Spread4(t.root_quotient + at4)}, c);
-      V::FoursToTwos(x, y);
-      Forward2<ForwardMode(kLog - 2)>(x, y, {V::Spread2(t.root + at2), V::Spread2(t.root_quotient + at2)}, c);
-      V::TwosToOnes(x, y);
-      Forward2<ForwardMode(kLog - 1)>(x, y, {V::Load(t.root + at1), V::Load(t.root_quotient + at1)}, c);
-      V::StoreOnes(a + 16 * block, Canonical(x, c), Canonical(y, c));
-    }
+    EachBlock<kLog>(
+        [&](T& x, T& y, size_t block) KERNEL_LAMBDA {
+          V::LoadFours(a + 16 * block, x, y);
+          const size_t at = kN / 8 + 2 * block;
+          Forward2<ForwardMode(kLog - 3)>(x, y, {V::Spread4(t.root + at), V::Spread4(t.root_quotient + at)}, c);
+          V::FoursToTwos(x, y);
+        },
+        [&](T& x, T& y, size_t block) KERNEL_LAMBDA {
+          const size_t at = kN / 4 + 4 * block;
+          Forward2<ForwardMode(kLog - 2)>(x, y, {V::Spread2(t.root + at), V::Spread2(t.root_quotient + at)}, c);
+          V::TwosToOnes(x, y);
+        },
+        [&](T& x, T& y, size_t block) KERNEL_LAMBDA {
+          const size_t at = kN / 2 + 8 * block;
+          Forward2<ForwardMode(kLog - 1)>(x, y, {V::Load(t.root + at), V::Load(t.root_quotient + at)}, c);
+        },
+        [&](T& x, T& y, size_t block)
+            KERNEL_LAMBDA { V::StoreOnes(a + 16 * block, Canonical(x, c), Canonical(y, c)); });
   }
 
   // --- inverse; level 0 is the one with halves of one word
@@ -187,7 +223,7 @@ struct Ntt52 {
     const T d = V::Add(V::Sub(x, y), multiple[kLevel]);
     x = V::Add(x, y);
     if constexpr (InverseReduces(kLevel, kBound)) x = Reduce(x, c);
-    y = Product(c.zero, d, w, c);
+    y = Product(c.zero, d, w, c, c.zero);
   }
   template <int kLevel, int kLevels, int kDone>
   KERNEL_INLINE static void InverseLevels(T* x, const Twiddle* w, const Constants& c, const T* multiple) {
@@ -243,8 +279,8 @@ struct Ntt52 {
       for (int k = 0; k < kCount / 2; ++k) {
         const T sum = V::Add(x[k], x[k + kCount / 2]);
         const T difference = V::Add(V::Sub(x[k], x[k + kCount / 2]), multiple[kLog - 1]);
-        const T u = V::And(Product(c.zero, sum, scale, c), c.mask);
-        const T v = V::And(Product(c.zero, difference, scaled_root, c), c.mask);
+        const T u = V::And(Product(c.zero, sum, scale, c, c.zero), c.mask);
+        const T v = V::And(Product(c.zero, difference, scaled_root, c, c.zero), c.mask);
         V::Store(a + j + static_cast<size_t>(k) * kStep, V::Min(u, V::Sub(u, c.q)));
         V::Store(a + j + static_cast<size_t>(k + kCount / 2) * kStep, V::Min(v, V::Sub(v, c.q)));
       }
@@ -282,28 +318,34 @@ struct Ntt52 {
     T multiple[kLog];
     for (int l = 0; l < kLog; ++l) multiple[l] = V::Set1(InverseBound(l) * t.q);
     constexpr size_t kN = size_t{1} << kLog;
-    for (size_t block = 0; block < kN / 16; ++block) {
-      T x, y;
-      V::LoadOnes(a + 16 * block, x, y);
-      const size_t at4 = kN / 8 + 2 * block, at2 = kN / 4 + 4 * block, at1 = kN / 2 + 8 * block;
-      Inverse2<0>(x, y, {V::Load(t.inverse + at1), V::Load(t.inverse_quotient + at1)}, c, multiple);
-      V::OnesToTwos(x, y);
-      Inverse2<1>(x, y, {V::Spread2(t.inverse + at2), V::Spread2(t.inverse_quotient + at2)}, c, multiple);
-      V::TwosToFours(x, y);
-      Inverse2<2>(x, y, {V::Spread4(t.inverse + at4), V::Spread4(t.inverse_quotient + at4)}, c, multiple);
-      V::StoreFours(a + 16 * block, x, y);
-    }
+    EachBlock<kLog>(
+        [&](T& x, T& y, size_t block) KERNEL_LAMBDA {
+          V::LoadOnes(a + 16 * block, x, y);
+          const size_t at = kN / 2 + 8 * block;
+          Inverse2<0>(x, y, {V::Load(t.inverse + at), V::Load(t.inverse_quotient + at)}, c, multiple);
+          V::OnesToTwos(x, y);
+        },
+        [&](T& x, T& y, size_t block) KERNEL_LAMBDA {
+          const size_t at = kN / 4 + 4 * block;
+          Inverse2<1>(x, y, {V::Spread2(t.inverse + at), V::Spread2(t.inverse_quotient + at)}, c, multiple);
+          V::TwosToFours(x, y);
+        },
+        [&](T& x, T& y, size_t block) KERNEL_LAMBDA {
+          const size_t at = kN / 8 + 2 * block;
+          Inverse2<2>(x, y, {V::Spread4(t.inverse + at), V::Spread4(t.inverse_quotient + at)}, c, multiple);
+          V::StoreFours(a + 16 * block, x, y);
+        });
     InverseWide<kLog, 3>(a, t, c, multiple);
   }
 
   // Any power of two from 32 to 32768 that V says it is instantiated for.
-  static void Forward(uint64_t* a, const NttView& t) { ForwardFrom<5>(a, t); }
+  static void Forward(uint64_t* a, const uint64_t* in, const NttView& t) { ForwardFrom<5>(a, in, t); }
   template <int kLog>
-  static void ForwardFrom(uint64_t* a, const NttView& t) {
+  static void ForwardFrom(uint64_t* a, const uint64_t* in, const NttView& t) {
     if constexpr (V::HasLog(kLog)) {
-      if (t.n == size_t{1} << kLog) return ForwardLog<kLog>(a, t);
+      if (t.n == size_t{1} << kLog) return ForwardLog<kLog>(a, in, t);
     }
-    if constexpr (kLog < 15) ForwardFrom<kLog + 1>(a, t);
+    if constexpr (kLog < 15) ForwardFrom<kLog + 1>(a, in, t);
   }
   static void Inverse(uint64_t* a, const NttView& t) { InverseFrom<5>(a, t); }
   template <int kLog>

@@ -82,6 +82,12 @@ TEST(NttTest, EveryKernelEqualsTheScalarOneBitForBit) {
           oracle.Forward(want.data());
           ntt.Forward(got.data());
           ASSERT_EQ(want, got) << v.name << " forward, n " << n << ", q " << prime;
+          // From elsewhere, and from values that are not canonical.
+          Words above = input;
+          for (size_t i = 0; i < n; ++i) above[i] += i % 3 == 0 ? 0 : prime;
+          Words elsewhere(n);
+          ntt.Forward(above.data(), elsewhere.data());
+          ASSERT_EQ(want, elsewhere) << v.name << " from below 2q, n " << n << ", q " << prime;
           oracle.Inverse(want.data());
           ntt.Inverse(got.data());
           ASSERT_EQ(got, input) << v.name << " inverse, n " << n << ", q " << prime;
@@ -146,6 +152,76 @@ TEST(KernelTest, ElementWiseOperationsEqualWideArithmetic) {
   }
 }
 
+TEST(KernelTest, SumsOfProductsEqualWideArithmetic) {
+  const size_t n = 64, digits = 8;
+  for (uint64_t prime : kPrimes) {
+    const Modulus q(prime);
+    for (const Variant& v : Variants(q)) {
+      std::vector<Words> x, w;
+      for (size_t d = 0; d < digits; ++d) x.push_back(RandomWords(n, prime, d));
+      for (size_t d = 0; d < 2 * digits; ++d) w.push_back(RandomWords(n, prime, 20 + d));
+      for (Words& a : x) a[0] = a[1] = prime - 1;
+      for (Words& a : w) a[0] = a[2] = prime - 1;
+      Words operands(2 * digits * n * OperandWords(*v.kernels));
+      std::vector<const uint64_t*> pointers;
+      for (size_t d = 0; d < 2 * digits; ++d) {
+        PrepareOperand(*v.kernels, q, w[d].data(), n, 2 * digits, d, operands.data());
+      }
+      for (const Words& a : x) pointers.push_back(a.data());
+      for (size_t terms = 1; terms <= digits; ++terms) {
+        Words out0(n), out1(n);
+        v.kernels->sum_products(out0.data(), out1.data(), pointers.data(), terms, operands.data(), digits, prime, n);
+        for (size_t i = 0; i < n; ++i) {
+          uint64_t want0 = 0, want1 = 0;
+          for (size_t d = 0; d < terms; ++d) {
+            want0 = q.Add(want0, q.Mul(x[d][i], w[2 * d][i]));
+            want1 = q.Add(want1, q.Mul(x[d][i], w[2 * d + 1][i]));
+          }
+          ASSERT_EQ(out0[i], want0) << v.name << ", q " << prime << ", terms " << terms << " at " << i;
+          ASSERT_EQ(out1[i], want1) << v.name << ", q " << prime << ", terms " << terms << " at " << i;
+        }
+      }
+    }
+  }
+}
+
+TEST(KernelTest, DivisionByAPrimeRoundsToNearest) {
+  const size_t n = 64;
+  for (uint64_t prime : kPrimes) {
+    const Modulus q(prime);
+    for (const Variant& v : Variants(q)) {
+      const bool narrow = v.kernels->quotient != Quotient::kShoup64;
+      for (uint64_t special : {uint64_t{0x1ffffe0001}, uint64_t{0x3fffffffcc001}, uint64_t{0x7ffffffffffe001}}) {
+        if (special == prime || (narrow && special >= uint64_t{1} << 50)) continue;
+        const Modulus p(special);
+        const uint64_t inverse = q.Inverse(q.Reduce(special));
+        const DivideView by = {prime,
+                               special,
+                               special / 2,
+                               q.Reduce(special / 2),
+                               static_cast<uint64_t>((static_cast<unsigned __int128>(1) << 64) / prime),
+                               inverse,
+                               QuotientOf(*v.kernels, q, inverse)};
+        Words x = RandomWords(n, special, 6), y = RandomWords(n, prime, 7), base = RandomWords(n, prime, 8), out(n);
+        const uint64_t half = special / 2;
+        const uint64_t edges[] = {0, 1, half - 1, half, half + 1, special - 1};
+        for (size_t i = 0; i < 36; ++i) {
+          x[i] = edges[i % 6];
+          y[i] = i / 6 % 3 == 0 ? 0 : i / 6 % 3 == 1 ? prime - 1 : y[i];
+          base[i] = i < 18 ? prime - 1 : 0;
+        }
+        v.kernels->divide(out.data(), base.data(), y.data(), x.data(), by, n);
+        for (size_t i = 0; i < n; ++i) {
+          const int64_t centred =
+              x[i] > half ? static_cast<int64_t>(x[i]) - static_cast<int64_t>(special) : static_cast<int64_t>(x[i]);
+          const uint64_t want = q.Add(base[i], q.Mul(q.Sub(y[i], q.FromSigned(centred)), inverse));
+          ASSERT_EQ(out[i], want) << v.name << ", q " << prime << ", p " << special << " at " << i;
+        }
+      }
+    }
+  }
+}
+
 TEST(KernelTest, MessagesScaleExactlyAtEveryRemainder) {
   const size_t n = 256;
   for (uint64_t prime : kPrimes) {
@@ -175,6 +251,19 @@ TEST(KernelTest, MessagesScaleExactlyAtEveryRemainder) {
             const unsigned __int128 rounding = (static_cast<unsigned __int128>(rest) * message[i] + (t + 1) / 2) / t;
             const uint64_t want = q.Add(q.Mul(q.Reduce(message[i]), delta), q.Reduce128(rounding));
             ASSERT_EQ(out[i], want) << v.name << ", q " << prime << ", t " << t << ", rest " << rest;
+          }
+          // The same less a mask and an error; from and to odd addresses.
+          Words mask = RandomWords(n, prime, 11), masked(n + 1);
+          mask[0] = prime - 1;
+          mask[1] = 0;
+          std::vector<int8_t> error(n);
+          for (size_t i = 0; i < n; ++i) error[i] = static_cast<int8_t>(i % 43) - 21;
+          Words shifted(n + 1);
+          std::copy(message.begin(), message.end(), shifted.begin() + 1);
+          v.kernels->mask_message(masked.data() + 1, shifted.data() + 1, mask.data(), error.data(), scale, n);
+          for (size_t i = 0; i < n; ++i) {
+            ASSERT_EQ(masked[i + 1], q.Sub(q.Sub(out[i], mask[i]), q.FromSigned(error[i])))
+                << v.name << ", q " << prime;
           }
         }
       }

@@ -15,17 +15,13 @@ Blake2bHasher::Blake2bHasher(size_t digest_bytes) : digest_bytes_(digest_bytes) 
   state_[0] ^= 0x01010000 ^ digest_bytes;
 }
 
-Blake2bHasher::Blake2bHasher(absl::Span<const uint64_t> state, size_t digest_bytes) : digest_bytes_(digest_bytes) {
-  std::copy(state.begin(), state.end(), state_);
-}
-
-void Blake2bHasher::Compress(const uint8_t* block, bool last) {
+void Blake2bCompress(uint64_t* state8, const uint8_t* block128, uint64_t count, bool last) {
   uint64_t m[16];
-  std::memcpy(m, block, sizeof m);
+  std::memcpy(m, block128, sizeof m);
   uint64_t v[16];
-  std::copy(std::begin(state_), std::end(state_), v);
+  std::copy_n(state8, 8, v);
   std::copy(std::begin(kBlake2bIv), std::end(kBlake2bIv), v + 8);
-  v[12] ^= count_;
+  v[12] ^= count;
   if (last) v[14] = ~v[14];
   const auto mix = [&](int a, int b, int c, int d, uint64_t x, uint64_t y) {
     v[a] += v[b] + x;
@@ -47,7 +43,7 @@ void Blake2bHasher::Compress(const uint8_t* block, bool last) {
     mix(2, 7, 8, 13, m[s[12]], m[s[13]]);
     mix(3, 4, 9, 14, m[s[14]], m[s[15]]);
   }
-  for (int i = 0; i < 8; ++i) state_[i] ^= v[i] ^ v[i + 8];
+  for (int i = 0; i < 8; ++i) state8[i] ^= v[i] ^ v[i + 8];
 }
 
 void Blake2bHasher::Update(absl::Span<const uint8_t> bytes) {
@@ -55,7 +51,7 @@ void Blake2bHasher::Update(absl::Span<const uint8_t> bytes) {
     // A full buffer is compressed only when more follows: the last block is marked as such.
     if (buffered_ == sizeof buffer_) {
       count_ += sizeof buffer_;
-      Compress(buffer_, false);
+      Blake2bCompress(state_, buffer_, count_, false);
       buffered_ = 0;
     }
     const size_t take = std::min(bytes.size(), sizeof buffer_ - buffered_);
@@ -72,7 +68,7 @@ void Blake2bHasher::Update(absl::string_view bytes) {
 void Blake2bHasher::Finish(absl::Span<uint8_t> digest) {
   count_ += buffered_;
   std::memset(buffer_ + buffered_, 0, sizeof buffer_ - buffered_);
-  Compress(buffer_, true);
+  Blake2bCompress(state_, buffer_, count_, true);
   std::memcpy(digest.data(), state_, std::min(digest.size(), digest_bytes_));
 }
 

@@ -9,13 +9,15 @@
 
 namespace alcove::fhe {
 
+// The compression function F (RFC 7693, section 3.2): eight chaining words and a block of 128 bytes; `count` bytes of
+// the message are behind it, this block's included.
+void Blake2bCompress(uint64_t* state8, const uint8_t* block128, uint64_t count, bool last);
+
 // Incremental hash. Not thread safe; cheap to copy.
 class Blake2bHasher {
  public:
   // digest_bytes in 1 … 64; unkeyed, sequential mode.
   explicit Blake2bHasher(size_t digest_bytes);
-  // Starts from eight chaining words that already contain the parameter block.
-  Blake2bHasher(absl::Span<const uint64_t> state, size_t digest_bytes);
 
   void Update(absl::Span<const uint8_t> bytes);
   void Update(absl::string_view bytes);
@@ -23,8 +25,6 @@ class Blake2bHasher {
   void Finish(absl::Span<uint8_t> digest);
 
  private:
-  void Compress(const uint8_t* block, bool last);
-
   uint64_t state_[8];
   uint64_t count_ = 0;  // bytes hashed; objects here never reach 2^64
   uint8_t buffer_[128];

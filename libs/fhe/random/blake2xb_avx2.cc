@@ -13,6 +13,7 @@ struct Lanes4 {
   static type Iota() { return _mm256_set_epi64x(3, 2, 1, 0); }
   static type Add(type a, type b) { return _mm256_add_epi64(a, b); }
   static type Xor(type a, type b) { return _mm256_xor_si256(a, b); }
+  static type Xor3(type a, type b, type c) { return Xor(a, Xor(b, c)); }
   template <int kBits>
   static type Ror(type a) {
     return _mm256_or_si256(_mm256_srli_epi64(a, kBits), _mm256_slli_epi64(a, 64 - kBits));
@@ -29,6 +30,8 @@ struct Lanes4 {
 
 }  // namespace
 
-void ExpandAvx2(const uint64_t* root8, uint8_t* out) { ExpandLanes<Lanes4>(root8, out); }
+void BlocksAvx2(const uint64_t* keyed_state8, uint64_t counter, size_t count, uint8_t* out) {
+  Lanes<Lanes4>::Blocks(keyed_state8, counter, count, out);
+}
 
 }  // namespace alcove::fhe::blake2xb

@@ -13,6 +13,7 @@ struct Lanes8 {
   static type Iota() { return _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0); }
   static type Add(type a, type b) { return _mm512_add_epi64(a, b); }
   static type Xor(type a, type b) { return _mm512_xor_si512(a, b); }
+  static type Xor3(type a, type b, type c) { return _mm512_ternarylogic_epi64(a, b, c, 0x96); }
   template <int kBits>
   static type Ror(type a) {
     return _mm512_ror_epi64(a, kBits);
@@ -43,6 +44,8 @@ struct Lanes8 {
 
 }  // namespace
 
-void ExpandAvx512(const uint64_t* root8, uint8_t* out) { ExpandLanes<Lanes8>(root8, out); }
+void BlocksAvx512(const uint64_t* keyed_state8, uint64_t counter, size_t count, uint8_t* out) {
+  Lanes<Lanes8>::Blocks(keyed_state8, counter, count, out);
+}
 
 }  // namespace alcove::fhe::blake2xb

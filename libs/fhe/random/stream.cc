@@ -14,39 +14,44 @@
 
 namespace alcove::fhe {
 
-void StreamBlock(const Seed& seed, uint64_t counter, uint8_t* out) {
+void StreamBlocks(const Seed& seed, uint64_t counter, size_t count, uint8_t* out) {
   if (seed.generator == Generator::kBlake2xb) {
-    static const blake2xb::ExpandFn expand = blake2xb::Best();
-    uint64_t root[8];
-    blake2xb::Root(seed.bytes.data(), counter, root);
-    expand(root, out);
+    uint64_t keyed[8];
+    blake2xb::CompressKey(seed.bytes.data(), keyed);
+    blake2xb::Best()(keyed, counter, count, out);
     return;
   }
   static const EVP_MD* const shake = EVP_shake256();
-  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> ctx(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
-  // These calls fail only when memory is exhausted, which ends the process elsewhere too.
-  EVP_DigestInit_ex(ctx.get(), shake, nullptr);
-  EVP_DigestUpdate(ctx.get(), seed.bytes.data(), seed.bytes.size());
-  EVP_DigestUpdate(ctx.get(), &counter, sizeof counter);
-  EVP_DigestFinalXOF(ctx.get(), out, kStreamBlockBytes);
+  const bool wide = BestIsa() >= Isa::kAvx512;
+  while (count > 0) {
+    if (wide && count >= 8) {
+      Shake256EightBlocksAvx512(seed.bytes.data(), counter, out);
+      counter += 8;
+      count -= 8;
+      out += 8 * kStreamBlockBytes;
+      continue;
+    }
+    const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> ctx(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
+    // These calls fail only when memory is exhausted, which ends the process elsewhere too.
+    EVP_DigestInit_ex(ctx.get(), shake, nullptr);
+    EVP_DigestUpdate(ctx.get(), seed.bytes.data(), seed.bytes.size());
+    EVP_DigestUpdate(ctx.get(), &counter, sizeof counter);
+    EVP_DigestFinalXOF(ctx.get(), out, kStreamBlockBytes);
+    ++counter;
+    --count;
+    out += kStreamBlockBytes;
+  }
 }
 
 void SeedStream::Read(absl::Span<uint8_t> out) {
   while (!out.empty()) {
-    if (used_ == block_.size() && out.size() >= 8 * block_.size() && seed_.generator == Generator::kShake256 &&
-        BestIsa() >= Isa::kAvx512) {
-      Shake256EightBlocksAvx512(seed_.bytes.data(), counter_, out.data());
-      counter_ += 8;
-      out.remove_prefix(8 * block_.size());
-      continue;
-    }
-    if (used_ == block_.size() && out.size() >= block_.size()) {
-      StreamBlock(seed_, counter_++, out.data());
-      out.remove_prefix(block_.size());
-      continue;
-    }
     if (used_ == block_.size()) {
-      StreamBlock(seed_, counter_++, block_.data());
+      const size_t whole = out.size() / block_.size();
+      StreamBlocks(seed_, counter_, whole, out.data());
+      counter_ += whole;
+      out.remove_prefix(whole * block_.size());
+      if (out.empty()) return;
+      StreamBlocks(seed_, counter_++, 1, block_.data());
       used_ = 0;
     }
     const size_t take = std::min(out.size(), block_.size() - used_);
@@ -56,26 +61,45 @@ void SeedStream::Read(absl::Span<uint8_t> out) {
   }
 }
 
-void ExpandUniform(const Seed& seed, absl::Span<const Modulus> primes, size_t degree, absl::Span<uint64_t> out) {
-  SeedStream stream(seed);
-  stream.Read(absl::MakeSpan(reinterpret_cast<uint8_t*>(out.data()), out.size() * sizeof(uint64_t)));
+namespace {
+
+// The largest multiple of q that 64 bits hold, but for SEAL's rounding of it.
+uint64_t AcceptedBelow(const Modulus& q) {
+  constexpr uint64_t kAll = ~uint64_t{0};
+  return kAll - kAll % q.value() - 1;
+}
+
+// Reduces all rows; false when a word of them is one that is to be replaced.
+bool ReduceRows(absl::Span<const Modulus> primes, size_t degree, absl::Span<uint64_t> words) {
+  bool accepted = true;
   for (size_t j = 0; j < primes.size(); ++j) {
     const Modulus& q = primes[j];
-    const uint64_t all = ~uint64_t{0};
-    const uint64_t bound = all - all % q.value() - 1;
-    const absl::Span<uint64_t> row = out.subspan(j * degree, degree);
-    const uniform::Kernels& kernels = uniform::Best(q.bits());
-    // Rejected words are rare for primes just below a power of two; one pass finds the largest, and only then are they
-    // looked for one by one. The words are public, so branching on them is fine.
-    if (kernels.largest(row.data(), row.size()) >= bound) {
-      for (uint64_t& word : row) {
-        while (word >= bound) stream.Read(absl::MakeSpan(reinterpret_cast<uint8_t*>(&word), sizeof word));
-      }
-    }
-    kernels.reduce(row.data(), row.size(),
-                   {q.value(), q.bits(), static_cast<uint64_t>((static_cast<unsigned __int128>(1) << 64) / q.value()),
-                    static_cast<uint64_t>((static_cast<unsigned __int128>(1) << (51 + q.bits())) / q.value())});
+    const uint64_t largest = uniform::Best(q.bits()).reduce(
+        words.data() + j * degree, degree,
+        {q.value(), q.bits(), static_cast<uint64_t>((static_cast<unsigned __int128>(1) << 64) / q.value()),
+         static_cast<uint64_t>((static_cast<unsigned __int128>(1) << (51 + q.bits())) / q.value())});
+    accepted = accepted && largest < AcceptedBelow(q);
   }
+  return accepted;
+}
+
+}  // namespace
+
+void ExpandUniform(const Seed& seed, absl::Span<const Modulus> primes, size_t degree, absl::Span<uint64_t> out) {
+  const auto bytes = absl::MakeSpan(reinterpret_cast<uint8_t*>(out.data()), out.size() * sizeof(uint64_t));
+  SeedStream(seed).Read(bytes);
+  // Rejected words are rare for primes just below a power of two, so they are looked for afterwards; the words are
+  // public, so branching on them is fine.
+  if (ReduceRows(primes, degree, out)) return;
+  SeedStream stream(seed);
+  stream.Read(bytes);
+  for (size_t j = 0; j < primes.size(); ++j) {
+    const uint64_t bound = AcceptedBelow(primes[j]);
+    for (uint64_t& word : out.subspan(j * degree, degree)) {
+      while (word >= bound) stream.Read(absl::MakeSpan(reinterpret_cast<uint8_t*>(&word), sizeof word));
+    }
+  }
+  ReduceRows(primes, degree, out);
 }
 
 }  // namespace alcove::fhe

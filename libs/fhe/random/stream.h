@@ -25,8 +25,8 @@ struct Seed {
 
 inline constexpr size_t kStreamBlockBytes = 4096;
 
-// Block `counter` of the stream of `seed`.
-void StreamBlock(const Seed& seed, uint64_t counter, uint8_t* out);
+// Blocks counter … counter + count - 1 of the stream of `seed`, computed side by side.
+void StreamBlocks(const Seed& seed, uint64_t counter, size_t count, uint8_t* out);
 
 // Sequential bytes of a stream. Not thread safe.
 class SeedStream {

@@ -47,19 +47,21 @@ TEST(StreamTest, Shake256MatchesSealsBytesAcrossBlocks) {
 }
 
 TEST(StreamTest, EveryKernelGivesTheSameBytes) {
-  uint64_t root[8];
-  blake2xb::Root(CountingSeed(Generator::kBlake2xb).bytes.data(), 7, root);
-  std::vector<uint8_t> scalar(4096);
-  std::vector<uint8_t> wide(4096);
-  blake2xb::ExpandScalar(root, scalar.data());
-  if (BestIsa() >= Isa::kAvx2) {
-    blake2xb::ExpandAvx2(root, wide.data());
-    EXPECT_EQ(scalar, wide);
-  }
-  if (BestIsa() >= Isa::kAvx512) {
-    std::fill(wide.begin(), wide.end(), 0);
-    blake2xb::ExpandAvx512(root, wide.data());
-    EXPECT_EQ(scalar, wide);
+  uint64_t keyed[8];
+  blake2xb::CompressKey(CountingSeed(Generator::kBlake2xb).bytes.data(), keyed);
+  // One batch of roots, several, and parts of one.
+  for (size_t count : {1, 2, 7, 8, 9, 16, 17, 35}) {
+    std::vector<uint8_t> scalar(count * blake2xb::kBytes);
+    blake2xb::BlocksScalar(keyed, 7, count, scalar.data());
+    for (const auto& [isa, blocks] :
+         {std::pair(Isa::kAvx2, &blake2xb::BlocksAvx2), std::pair(Isa::kAvx512, &blake2xb::BlocksAvx512)}) {
+      if (BestIsa() < isa) continue;
+      std::vector<uint8_t> wide(scalar.size() + 1, 0xa5);
+      blocks(keyed, 7, count, wide.data());
+      EXPECT_EQ(wide.back(), 0xa5) << count;
+      wide.pop_back();
+      EXPECT_EQ(scalar, wide) << count;
+    }
   }
 }
 
@@ -112,7 +114,7 @@ TEST(SeedStreamTest, LongReadsGiveTheSameBytesAsBlockByBlock) {
       std::vector<uint8_t> head(skip), got(17 * kStreamBlockBytes + 50), want(19 * kStreamBlockBytes);
       stream.Read(absl::MakeSpan(head));
       stream.Read(absl::MakeSpan(got));
-      for (size_t b = 0; b < 19; ++b) StreamBlock(seed, b, want.data() + b * kStreamBlockBytes);
+      for (size_t b = 0; b < 19; ++b) StreamBlocks(seed, b, 1, want.data() + b * kStreamBlockBytes);
       EXPECT_TRUE(std::equal(got.begin(), got.end(), want.begin() + static_cast<std::ptrdiff_t>(skip)));
     }
   }
@@ -139,9 +141,11 @@ TEST(UniformKernelsTest, EveryKernelEqualsLongDivision) {
     for (const uniform::Kernels* k : kernels) {
       EXPECT_EQ(k->largest(words.data(), words.size()), ~uint64_t{0});
       std::vector<uint64_t> out = words;
-      k->reduce(out.data(), out.size(),
-                {q, m.bits(), static_cast<uint64_t>((static_cast<unsigned __int128>(1) << 64) / q),
-                 static_cast<uint64_t>((static_cast<unsigned __int128>(1) << (51 + m.bits())) / q)});
+      const uint64_t largest =
+          k->reduce(out.data(), out.size(),
+                    {q, m.bits(), static_cast<uint64_t>((static_cast<unsigned __int128>(1) << 64) / q),
+                     static_cast<uint64_t>((static_cast<unsigned __int128>(1) << (51 + m.bits())) / q)});
+      EXPECT_EQ(largest, ~uint64_t{0});
       for (size_t i = 0; i < words.size(); ++i) ASSERT_EQ(out[i], words[i] % q) << q << " at " << i;
     }
   }

@@ -13,13 +13,15 @@ uint64_t Largest(const uint64_t* words, size_t n) {
   return out;
 }
 
-void Reduce(uint64_t* words, size_t n, const Divisor& d) {
+uint64_t Reduce(uint64_t* words, size_t n, const Divisor& d) {
+  const uint64_t largest = Largest(words, n);
   for (size_t i = 0; i < n; ++i) {
     // The estimate is at most one too small.
     const uint64_t estimate = static_cast<uint64_t>((static_cast<unsigned __int128>(words[i]) * d.ratio) >> 64);
     const uint64_t r = words[i] - estimate * d.q;
     words[i] = r - (d.q & -static_cast<uint64_t>(r >= d.q));
   }
+  return largest;
 }
 
 }  // namespace

@@ -18,8 +18,8 @@ struct Divisor {
 struct Kernels {
   // The largest of n words; n a multiple of 8.
   uint64_t (*largest)(const uint64_t* words, size_t n);
-  // Every word modulo q, in place; n a multiple of 8.
-  void (*reduce)(uint64_t* words, size_t n, const Divisor& divisor);
+  // Every word modulo q, in place; returns the largest word there was. n a multiple of 8.
+  uint64_t (*reduce)(uint64_t* words, size_t n, const Divisor& divisor);
 };
 
 extern const Kernels kScalar;

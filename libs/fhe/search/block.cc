@@ -5,6 +5,7 @@
 #include <absl/strings/str_cat.h>
 
 #include "libs/fhe/fault.h"
+#include "libs/fhe/search/stream_tile.h"
 
 namespace alcove::fhe {
 absl::StatusOr<Block> Block::Encode(const Context& context, const Layout& layout, absl::Span<const int8_t> values,
@@ -51,13 +52,14 @@ absl::StatusOr<Block> Block::Encode(const Context& context, const Layout& layout
       for (size_t i = 0; i < count; ++i) {
         context.ntt(0).Forward(coefficients[i].data());
         for (size_t tile = 0; tile < n / kTile; ++tile) {
-          std::copy_n(coefficients[i].data() + tile * kTile, kTile,
-                      out.words_.data() + (tile * layout.polynomials() + done + first + i) * kTile);
+          StreamTile(coefficients[i].data() + tile * kTile,
+                     out.words_.data() + (tile * layout.polynomials() + done + first + i) * kTile);
         }
       }
     }
     done += part.polynomials;
   }
+  FinishStreaming();
   return out;
 }
 

@@ -98,7 +98,7 @@ class Expander {
     ReduceSpecial(a_.data());
     data_.Forward(a_.data());
     data_.kernels().multiply(digit_.data(), node.values.Row(0), level.key1.Row(0), level.key1.Row(1), q_, n_);
-    const Context::SpecialConstants& c = context_.special(kData);
+    const DivideView& c = context_.special(kData);
     data_.kernels().subtract_scale(a_.data(), digit_.data(), a_.data(), c.inverse, c.inverse_quotient, q_, n_);
     level.automorphism.ApplyEval(a_.data(), b_.data());
   }
@@ -119,8 +119,8 @@ class Expander {
 
   // Coefficients modulo P, taken centred, modulo q.
   void ReduceSpecial(uint64_t* words) const {
-    const Context::SpecialConstants& c = context_.special(kData);
-    context_.WideKernels(kData).centred_reduce(words, words, p_, p_ / 2, q_, c.ratio, c.half_mod_q, n_);
+    const DivideView& c = context_.special(kData);
+    context_.WideKernels(kData).centred_reduce(words, words, p_, p_ / 2, q_, c.q_ratio, c.half_mod_q, n_);
   }
 
   // out = round(c0 / P) at the data row; uses c0 up.
@@ -128,7 +128,7 @@ class Expander {
     special_.Inverse(extended.Row(kSpecial));
     ReduceSpecial(extended.Row(kSpecial));
     data_.Forward(extended.Row(kSpecial));
-    const Context::SpecialConstants& c = context_.special(kData);
+    const DivideView& c = context_.special(kData);
     data_.kernels().subtract_scale(out, extended.Row(kData), extended.Row(kSpecial), c.inverse, c.inverse_quotient, q_,
                                    n_);
   }

@@ -27,6 +27,7 @@ struct Emulated {
   static void Store(uint64_t* p, type x) {
     for (int i = 0; i < 8; ++i) p[i] = x.lane[i];
   }
+  static void Stream(uint64_t* p, type x) { Store(p, x); }
   static type Set1(uint64_t x) {
     return Each([&](int) { return x; });
   }
@@ -55,7 +56,7 @@ struct Emulated {
 };
 
 void AccumulateScalar(const uint64_t* const* database, size_t blocks, const uint64_t* query, size_t terms,
-                      uint64_t* const* acc) {
+                      uint64_t* const* acc, const MacAhead&) {
   for (size_t b = 0; b < blocks; ++b) {
     for (size_t d = 0; d < terms; ++d) {
       for (size_t p = 0; p < 2; ++p) {

@@ -7,9 +7,11 @@
 
 namespace alcove::fhe {
 
-// Transform positions in a tile: 128 bytes of database per term, and 98 kB of query for 384 terms, which stays in the
-// second-level cache while the database streams by once.
-inline constexpr size_t kTile = 16;
+// Transform positions in a tile: one cache line of database per term, and 49 kB of query for 384 terms, which stays in
+// the second-level cache while the database streams by once.
+inline constexpr size_t kTile = 8;
+// Blocks scored side by side, so that every word of a query that is loaded meets four of the database.
+inline constexpr size_t kMacBlocks = 4;
 // Words must be below 2^50 and the terms of a sum at most this: sums then fit the accumulators of every kernel.
 inline constexpr size_t kMaxMacTerms = 2048;
 inline constexpr size_t kMaxMacDimensions = kMaxMacTerms;
@@ -25,13 +27,21 @@ struct MacModulus {
   uint64_t barrett;
 };
 
+// What will be wanted after the present terms: `terms` lines from each of the addresses on.
+struct MacAhead {
+  const uint64_t* database[kMacBlocks] = {};
+  size_t blocks = 0;
+  size_t terms = 0;
+};
+
 struct MacKernels {
   // Adds database[b][d * kTile + i] * query[(d * 2 + p) * kTile + i] over d < terms to the sums at acc[b], for `blocks`
-  // (1 or 2) blocks side by side. Cost on AVX-512 IFMA: four multiply-adds for eight positions, a block and a term; the
-  // query is loaded once for both blocks.
+  // (1 … kMacBlocks) blocks side by side, and fetches what `ahead` names into the second-level cache meanwhile. Cost on
+  // AVX-512 IFMA: four multiply-adds for eight positions, a block and a term.
   void (*accumulate)(const uint64_t* const* database, size_t blocks, const uint64_t* query, size_t terms,
-                     uint64_t* const* acc);
-  // out0[i], out1[i]: the residues of the sums of both polynomials.
+                     uint64_t* const* acc, const MacAhead& ahead);
+  // out0[i], out1[i]: the residues of the sums of both polynomials. Aligned lines, which may be written past the
+  // caches: a store fence orders them before others may read.
   void (*reduce)(const uint64_t* acc, const MacModulus& modulus, uint64_t* out0, uint64_t* out1);
 };
 

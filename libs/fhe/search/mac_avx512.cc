@@ -8,7 +8,7 @@ namespace {
 struct Lanes {
   using type = __m512i;
   static constexpr size_t kLanes = 8;
-  static constexpr size_t kVectors = 2;
+  static constexpr size_t kVectors = 1;
   static type Load(const uint64_t* p) { return _mm512_load_si512(p); }
   static void Store(uint64_t* p, type x) { _mm512_store_si512(p, x); }
   static type Set1(uint64_t x) { return _mm512_set1_epi64(static_cast<long long>(x)); }

@@ -58,7 +58,7 @@ struct MacSplit {
     }
   }
   static void Accumulate(const uint64_t* const* database, size_t blocks, const uint64_t* query, size_t terms,
-                         uint64_t* const* acc) {
+                         uint64_t* const* acc, const MacAhead&) {
     for (size_t b = 0; b < blocks; ++b) One(database[b], query, terms, acc[b]);
   }
 };
@@ -69,61 +69,59 @@ template <class V>
 struct Mac52 {
   using T = typename V::type;
   static constexpr size_t L = V::kLanes;
-  static constexpr size_t kVectors = kTile / L;
+  static_assert(kTile == L);
 
   template <size_t kBlocks>
-  static void Some(const uint64_t* const* database, const uint64_t* query, size_t terms, uint64_t* const* acc) {
-    T lo[kBlocks][2][kVectors], hi[kBlocks][2][kVectors];
-#pragma GCC unroll 2
+  static void Some(const uint64_t* const* database, const uint64_t* query, size_t terms, uint64_t* const* acc,
+                   const MacAhead& ahead) {
+    // Low and high halves for either polynomial: 16 registers for four blocks.
+    T lo[kBlocks][2], hi[kBlocks][2];
+#pragma GCC unroll 4
     for (size_t b = 0; b < kBlocks; ++b) {
 #pragma GCC unroll 2
       for (size_t p = 0; p < 2; ++p) {
-#pragma GCC unroll 2
-        for (size_t v = 0; v < kVectors; ++v) {
-          lo[b][p][v] = V::Load(acc[b] + 2 * p * kTile + v * L);
-          hi[b][p][v] = V::Load(acc[b] + (2 * p + 1) * kTile + v * L);
-        }
+        lo[b][p] = V::Load(acc[b] + 2 * p * kTile);
+        hi[b][p] = V::Load(acc[b] + (2 * p + 1) * kTile);
       }
     }
-    const uint64_t* first = database[0];
-    const uint64_t* second = database[kBlocks - 1];
-    for (size_t d = 0; d < terms; ++d) {
-      V::Prefetch(first + d * kTile);
-      if constexpr (kBlocks > 1) V::Prefetch(second + d * kTile);
-#pragma GCC unroll 2
-      for (size_t v = 0; v < kVectors; ++v) {
-        const T y0 = V::Load(query + (d * 2) * kTile + v * L);
-        const T y1 = V::Load(query + (d * 2 + 1) * kTile + v * L);
-        const T x0 = V::Load(first + d * kTile + v * L);
-        lo[0][0][v] = V::MaddLo(lo[0][0][v], x0, y0);
-        hi[0][0][v] = V::MaddHi(hi[0][0][v], x0, y0);
-        lo[0][1][v] = V::MaddLo(lo[0][1][v], x0, y1);
-        hi[0][1][v] = V::MaddHi(hi[0][1][v], x0, y1);
-        if constexpr (kBlocks > 1) {
-          const T x1 = V::Load(second + d * kTile + v * L);
-          lo[1][0][v] = V::MaddLo(lo[1][0][v], x1, y0);
-          hi[1][0][v] = V::MaddHi(hi[1][0][v], x1, y0);
-          lo[1][1][v] = V::MaddLo(lo[1][1][v], x1, y1);
-          hi[1][1][v] = V::MaddHi(hi[1][1][v], x1, y1);
-        }
+    const uint64_t* from[kBlocks];
+    for (size_t b = 0; b < kBlocks; ++b) from[b] = database[b];
+    const auto term = [&](size_t d) __attribute__((always_inline)) {
+      const T y0 = V::Load(query + d * 2 * kTile);
+      const T y1 = V::Load(query + (d * 2 + 1) * kTile);
+#pragma GCC unroll 4
+      for (size_t b = 0; b < kBlocks; ++b) {
+        const T x = V::Load(from[b] + d * kTile);
+        lo[b][0] = V::MaddLo(lo[b][0], x, y0);
+        hi[b][0] = V::MaddHi(hi[b][0], x, y0);
+        lo[b][1] = V::MaddLo(lo[b][1], x, y1);
+        hi[b][1] = V::MaddHi(hi[b][1], x, y1);
       }
+    };
+    const size_t fetched = ahead.terms < terms ? ahead.terms : terms;
+    for (size_t d = 0; d < fetched; ++d) {
+      for (size_t b = 0; b < ahead.blocks; ++b) V::Prefetch(ahead.database[b] + d * kTile);
+      term(d);
     }
-#pragma GCC unroll 2
+    for (size_t d = fetched; d < terms; ++d) term(d);
+#pragma GCC unroll 4
     for (size_t b = 0; b < kBlocks; ++b) {
 #pragma GCC unroll 2
       for (size_t p = 0; p < 2; ++p) {
-#pragma GCC unroll 2
-        for (size_t v = 0; v < kVectors; ++v) {
-          V::Store(acc[b] + 2 * p * kTile + v * L, lo[b][p][v]);
-          V::Store(acc[b] + (2 * p + 1) * kTile + v * L, hi[b][p][v]);
-        }
+        V::Store(acc[b] + 2 * p * kTile, lo[b][p]);
+        V::Store(acc[b] + (2 * p + 1) * kTile, hi[b][p]);
       }
     }
   }
   static void Accumulate(const uint64_t* const* database, size_t blocks, const uint64_t* query, size_t terms,
-                         uint64_t* const* acc) {
-    if (blocks == 2) return Some<2>(database, query, terms, acc);
-    Some<1>(database, query, terms, acc);
+                         uint64_t* const* acc, const MacAhead& ahead) {
+    static_assert(kMacBlocks == 4);
+    switch (blocks) {
+      case 4: return Some<4>(database, query, terms, acc, ahead);
+      case 3: return Some<3>(database, query, terms, acc, ahead);
+      case 2: return Some<2>(database, query, terms, acc, ahead);
+      default: return Some<1>(database, query, terms, acc, ahead);
+    }
   }
 
   // low + 2^52 high with both below 2^63 + 2^12, modulo q < 2^50: three words of 52, 52 and 12 bits, the upper two
@@ -145,7 +143,7 @@ struct Mac52 {
         const T low = V::MaddLo(lo, V::MaddHi(zero, lo, barrett), minus_q);
         const T a = V::Add(below(V::And(low, mask)), product(hi, r52, r52q));
         const T sum = V::Add(below(a), product(V::Right52(hi), r104, r104q));
-        V::Store((p == 0 ? out0 : out1) + v, below(sum));
+        V::Stream((p == 0 ? out0 : out1) + v, below(sum));
       }
     }
   }

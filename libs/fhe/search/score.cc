@@ -3,11 +3,14 @@
 #include <algorithm>
 #include <new>
 
+#include "libs/fhe/search/stream_tile.h"
+
 namespace alcove::fhe {
 namespace {
 
-// Terms handled before going on to the next query: two blocks of them stay in the first-level cache.
-constexpr size_t kChunk = 64;
+// Terms handled before going on to the next query: those of four blocks, 8 kB, stay in the first-level cache for all
+// queries while the four chunks after them are fetched into the second-level cache.
+constexpr size_t kChunk = 32;
 
 MacModulus MakeModulus(const Modulus& q) {
   MacModulus m;
@@ -49,11 +52,13 @@ void ScoringQuery::ExpandPart(const Context& context, size_t part, const CoeffCi
 }
 
 void ScoringQuery::Place(size_t degree, size_t index, const uint64_t* c0, const uint64_t* c1) {
+  // Whole lines, each the only one of its page for long: written past the caches, they need not be read first.
   uint64_t* to = words_.data() + index * 2 * kTile;
   for (size_t tile = 0; tile < degree / kTile; ++tile, to += polynomials_ * 2 * kTile) {
-    std::copy_n(c0 + tile * kTile, kTile, to);
-    std::copy_n(c1 + tile * kTile, kTile, to + kTile);
+    StreamTile(c0 + tile * kTile, to);
+    StreamTile(c1 + tile * kTile, to + kTile);
   }
+  FinishStreaming();
 }
 
 ScoringJob::ScoringJob(const Context& context, absl::Span<const ScoringQuery* const> queries,
@@ -62,46 +67,71 @@ ScoringJob::ScoringJob(const Context& context, absl::Span<const ScoringQuery* co
       queries_(queries.begin(), queries.end()),
       blocks_(blocks.begin(), blocks.end()),
       mac_(&mac),
-      modulus_(MakeModulus(context.modulus(0))) {
-  sums_.reserve(queries_.size() * blocks_.size());
-  for (size_t i = 0; i < queries_.size() * blocks_.size(); ++i) {
-    sums_.push_back({{1, context.degree()}, {1, context.degree()}});
-  }
+      modulus_(MakeModulus(context.modulus(0))),
+      sums_(queries_.size() * blocks_.size() * 2 * context.degree()) {
+  if (sums_.size() > 0 && sums_.data() == nullptr) throw std::bad_alloc();
 }
 
 void ScoringJob::Run(size_t begin, size_t end) {
-  // Sums of two blocks for every query: [query][block][kMacWords].
-  Words acc(queries_.size() * 2 * kMacWords);
-  // Tiles outside, blocks inside: the queries' tiles stay in cache for all blocks, and a chunk of two blocks for all
-  // queries. A single query takes a block's tile in one go, which is one long run of memory.
-  const size_t chunk = queries_.size() == 1 ? kMaxMacTerms : kChunk;
-  for (size_t tile = begin; tile < end; ++tile) {
-    for (size_t b = 0; b < blocks_.size(); b += 2) {
-      const size_t count = std::min<size_t>(2, blocks_.size() - b);
-      const size_t terms = blocks_[b]->layout().polynomials();
-      std::fill(acc.begin(), acc.end(), 0);
-      for (size_t first = 0; first < terms; first += chunk) {
-        const size_t now = std::min(chunk, terms - first);
-        const uint64_t* database[2];
-        for (size_t i = 0; i < count; ++i) database[i] = blocks_[b + i]->Tile(tile) + first * kTile;
-        for (size_t k = 0; k < queries_.size(); ++k) {
-          uint64_t* sums[2] = {acc.data() + k * 2 * kMacWords, acc.data() + (k * 2 + 1) * kMacWords};
-          mac_->accumulate(database, count, queries_[k]->Tile(tile) + first * 2 * kTile, now, sums);
-        }
+  // Sums of the blocks side by side for every query: [query][block][kMacWords].
+  Words acc(queries_.size() * kMacBlocks * kMacWords);
+  // Tiles outside, blocks inside: the queries' tiles stay in cache for all blocks, and a chunk of blocks for all
+  // queries. What comes next is fetched a share at a time while each query meets the present chunk.
+  struct Place {
+    size_t tile, block, first;
+  };
+  const auto terms_of = [&](const Place& at) { return blocks_[at.block]->layout().polynomials(); };
+  const auto together = [&](const Place& at) { return std::min(kMacBlocks, blocks_.size() - at.block); };
+  const auto next = [&](Place at) {
+    at.first += kChunk;
+    if (at.first < terms_of(at)) return at;
+    at.first = 0;
+    at.block += kMacBlocks;
+    if (at.block < blocks_.size()) return at;
+    return Place{at.tile + 1, 0, 0};
+  };
+  const size_t share = (kChunk + queries_.size() - 1) / queries_.size();
+  for (Place at{begin, 0, 0}; at.tile < end && !blocks_.empty() && !queries_.empty(); at = next(at)) {
+    const size_t count = together(at);
+    const size_t now = std::min(kChunk, terms_of(at) - at.first);
+    if (at.first == 0) std::fill(acc.begin(), acc.end(), 0);
+    const uint64_t* database[kMacBlocks];
+    for (size_t i = 0; i < count; ++i) database[i] = blocks_[at.block + i]->Tile(at.tile) + at.first * kTile;
+    const Place then = next(at);
+    const size_t fetch = then.tile < end ? std::min(kChunk, terms_of(then) - then.first) : 0;
+    MacAhead ahead;
+    ahead.blocks = fetch > 0 ? together(then) : 0;
+    for (size_t k = 0; k < queries_.size(); ++k) {
+      const size_t done = std::min(fetch, k * share);
+      ahead.terms = std::min(fetch - done, share);
+      for (size_t i = 0; i < ahead.blocks; ++i) {
+        ahead.database[i] = blocks_[then.block + i]->Tile(then.tile) + (then.first + done) * kTile;
       }
-      for (size_t k = 0; k < queries_.size(); ++k) {
-        for (size_t i = 0; i < count; ++i) {
-          EvalCiphertext& sum = sums_[k * blocks_.size() + b + i];
-          mac_->reduce(acc.data() + (k * 2 + i) * kMacWords, modulus_, sum.c0.Row(0) + tile * kTile,
-                       sum.c1.Row(0) + tile * kTile);
-        }
+      uint64_t* sums[kMacBlocks];
+      for (size_t i = 0; i < count; ++i) sums[i] = acc.data() + (k * kMacBlocks + i) * kMacWords;
+      mac_->accumulate(database, count, queries_[k]->Tile(at.tile) + at.first * 2 * kTile, now, sums, ahead);
+    }
+    if (at.first + now < terms_of(at)) continue;
+    for (size_t k = 0; k < queries_.size(); ++k) {
+      for (size_t i = 0; i < count; ++i) {
+        uint64_t* sum = Sum(k, at.block + i) + at.tile * kTile;
+        mac_->reduce(acc.data() + (k * kMacBlocks + i) * kMacWords, modulus_, sum, sum + context_->degree());
       }
     }
   }
+  FinishStreaming();
 }
 
 CoeffCiphertext ScoringJob::Finish(size_t query, size_t block) {
-  return ToCoeff(*context_, std::move(sums_[query * blocks_.size() + block]));
+  const size_t n = context_->degree();
+  const uint64_t* sum = Sum(query, block);
+  CoeffCiphertext out{{1, n}, {1, n}};
+  for (CoeffPoly* to : {&out.c0, &out.c1}) {
+    std::copy_n(sum, n, to->Row(0));
+    context_->ntt(0).Inverse(to->Row(0));
+    sum += n;
+  }
+  return out;
 }
 
 std::vector<CoeffCiphertext> Score(const Context& context, const ScoringQuery& query,

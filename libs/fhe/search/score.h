@@ -59,7 +59,11 @@ class ScoringJob {
   std::vector<const Block*> blocks_;
   const MacKernels* mac_;
   MacModulus modulus_;
-  std::vector<EvalCiphertext> sums_;  // [query][block]
+  uint64_t* Sum(size_t query, size_t block) {
+    return sums_.data() + (query * blocks_.size() + block) * 2 * context_->degree();
+  }
+  // [query][block][polynomial][N]. On large pages, because every tile touches a line of each.
+  LargeWords sums_;
 };
 
 // All of one query's replies, in the order of the blocks.
