@@ -27,8 +27,9 @@ absl::Status Stopping() {
 
 }  // namespace
 
-// Thread safety: the On… methods come one after the other, on the call's loop, the worker runs on the write queue. What
-// they share is under mutex_; at most one read, one write and one piece of work are under way.
+// Thread safety: the On… methods come one after the other, on the call's loop; on the write queue one batch is prepared
+// while the one before it is stored, in turn. What they share is under mutex_; at most one read, one write, one
+// preparation and one transaction are under way.
 class UpsertStreams::Stream final : public Reactor {
  public:
   Stream(UpsertStreams& owner, rpc::ServerCall& call)
@@ -54,7 +55,7 @@ class UpsertStreams::Stream final : public Reactor {
       reading_ = false;
       if (!ok) {
         input_over_ = true;
-      } else if (!failed_) {
+      } else if (!failed_ && !refused_) {
         waiting_bytes_ += incoming_.ByteSizeLong();
         waiting_.push_back(std::make_unique<pb::StreamUpsertPointsRequest>(std::move(incoming_)));
         incoming_.Clear();
@@ -87,19 +88,33 @@ class UpsertStreams::Stream final : public Reactor {
  private:
   using Message = std::unique_ptr<pb::StreamUpsertPointsRequest>;
 
+  // One transaction.
+  struct Batch {
+    std::string collection;
+    std::vector<Message> messages;
+    size_t good = 0;  // messages from the front whose points are in `points`
+    std::vector<StoredPoint> points;
+    absl::Status refused;  // why the message after those is not
+  };
+
   // Nothing more is stored.
   void Fail(absl::Status why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     failed_ = true;
+    prepared_ = nullptr;
+    StopReading();
+    if (status_.ok()) status_ = std::move(why);
+  }
+
+  void StopReading() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     input_over_ = true;
     waiting_.clear();
     waiting_bytes_ = 0;
-    if (status_.ok()) status_ = std::move(why);
   }
 
   // Changes the state and starts whatever can be started then. The stream may be gone when this returns, unless the
   // caller keeps it: everything that happens is decided in one hold of the mutex, and the end comes last.
   void Advance(absl::FunctionRef<void()> change) {
-    bool read = false, work = false, write = false, finish = false;
+    bool read = false, prepare = false, store = false, write = false, finish = false;
     absl::Status status;
     {
       absl::MutexLock lock(&mutex_);
@@ -109,65 +124,89 @@ class UpsertStreams::Stream final : public Reactor {
           replies_.size() < kMaxWaitingMessages) {
         read = reading_ = true;
       }
-      if (!working_ && !waiting_.empty()) work = working_ = true;
+      if (!storing_ && prepared_ != nullptr) {
+        store = storing_ = true;
+        storing_batch_ = std::move(prepared_);
+      }
+      if (!preparing_ && prepared_ == nullptr && !waiting_.empty()) prepare = preparing_ = true;
       if (!writing_ && !replies_.empty()) {
         write = writing_ = true;
         outgoing_ = std::move(replies_.front());
         replies_.pop_front();
       }
-      if (read || work || write) {
+      if (read || prepare || store || write) {
         ++starting_;
-      } else if (starting_ == 0 && !working_ && !writing_ && input_over_ && waiting_.empty() && replies_.empty()) {
+      } else if (starting_ == 0 && !preparing_ && prepared_ == nullptr && !storing_ && !writing_ && input_over_ &&
+                 waiting_.empty() && replies_.empty()) {
         finish = finished_ = true;
         status = status_;
       }
     }
     if (finish) return Finish(std::move(status));
-    if (!read && !work && !write) return;
-    absl::Status queued;
+    if (!read && !prepare && !store && !write) return;
+    absl::Status prepare_queued, store_queued;
     if (read) StartRead(&incoming_);
     if (write) StartWrite(&outgoing_);
-    if (work) queued = owner_.writes_.Submit([this] { Work(); });
-    Advance([this, &queued]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (store) store_queued = owner_.writes_.Submit([this] { StoreBatch(); });
+    if (prepare) prepare_queued = owner_.writes_.Submit([this] { PrepareBatch(); });
+    Advance([this, &prepare_queued, &store_queued]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
       --starting_;
-      if (queued.ok()) return;
-      working_ = false;
-      Fail(std::move(queued));
+      if (!store_queued.ok()) {
+        storing_ = false;
+        storing_batch_ = nullptr;
+        Fail(std::move(store_queued));
+      }
+      if (!prepare_queued.ok()) {
+        preparing_ = false;
+        Fail(std::move(prepare_queued));
+      }
     });
   }
 
-  // Stores one transaction's worth of messages; then makes room for others who wait for the thread.
-  void Work() {
-    std::vector<Message> batch;
+  // Reads and checks one transaction's worth of messages; then makes room for others who wait for the thread.
+  void PrepareBatch() {
+    auto batch = std::make_unique<Batch>();
     {
       absl::MutexLock lock(&mutex_);
       size_t bytes = 0;
       while (!waiting_.empty()) {
         const size_t size = waiting_.front()->ByteSizeLong();
-        if (!batch.empty() && bytes + size > kBatchBytes) break;
+        if (!batch->messages.empty() && bytes + size > kBatchBytes) break;
         bytes += size;
-        batch.push_back(std::move(waiting_.front()));
+        batch->messages.push_back(std::move(waiting_.front()));
         waiting_.pop_front();
       }
       waiting_bytes_ -= std::min(bytes, waiting_bytes_);
     }
     Advance([] {});  // there is room to read on meanwhile
-    std::vector<StoredPoint> points;
-    absl::Status refused;
-    size_t good = 0;
-    for (const Message& message : batch) {
+    for (const Message& message : batch->messages) {
       ++number_;
-      refused = Take(*message, points);
-      if (!refused.ok()) {
-        refused = Annotate(std::move(refused), absl::StrCat("message ", number_));
+      batch->refused = Take(*message, batch->points);
+      if (!batch->refused.ok()) {
+        batch->refused = Annotate(std::move(batch->refused), absl::StrCat("message ", number_));
         break;
       }
-      ++good;
+      ++batch->good;
     }
-    absl::Status status = good == 0 ? absl::OkStatus() : Store(batch, good, points);
-    if (status.ok()) status = std::move(refused);
+    batch->collection = collection_;
+    Advance([this, &batch]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      preparing_ = false;
+      if (failed_) return;
+      if (!batch->refused.ok()) {
+        // Those before it are stored first.
+        refused_ = true;
+        StopReading();
+      }
+      prepared_ = std::move(batch);
+    });
+  }
+
+  void StoreBatch() {
+    const std::unique_ptr<Batch> batch = std::move(storing_batch_);
+    absl::Status status = batch->good == 0 ? absl::OkStatus() : Store(*batch);
+    if (status.ok()) status = std::move(batch->refused);
     Advance([this, &status]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-      working_ = false;
+      storing_ = false;
       if (!status.ok()) Fail(std::move(status));
     });
   }
@@ -197,16 +236,17 @@ class UpsertStreams::Stream final : public Reactor {
     return status;
   }
 
-  absl::Status Store(const std::vector<Message>& batch, size_t good, const std::vector<StoredPoint>& points) {
+  absl::Status Store(const Batch& batch) {
     if (absl::Status late = ctx_.Check(); !late.ok()) return late;
-    ALCOVE_ASSIGN_OR_RETURN(const WriteReply reply, owner_.coordinator_.UpsertChecked(ctx_, collection_, points));
-    owner_.messages_.Increment(good);
+    ALCOVE_ASSIGN_OR_RETURN(const WriteReply reply,
+                            owner_.coordinator_.UpsertChecked(ctx_, batch.collection, batch.points));
+    owner_.messages_.Increment(batch.good);
     absl::MutexLock lock(&mutex_);
-    for (size_t i = 0; i < good; ++i) {
+    for (size_t i = 0; i < batch.good; ++i) {
       pb::StreamUpsertPointsResponse& ack = replies_.emplace_back();
-      ack.set_upserted(static_cast<uint32_t>(batch[i]->points_size()));
+      ack.set_upserted(static_cast<uint32_t>(batch.messages[i]->points_size()));
       ack.set_sequence(reply.sequence);
-      ack.set_position(batch[i]->position());
+      ack.set_position(batch.messages[i]->position());
     }
     return absl::OkStatus();
   }
@@ -215,9 +255,11 @@ class UpsertStreams::Stream final : public Reactor {
   CancellationSource source_;
   const RequestContext ctx_;
   const int64_t begun_;
-  // The worker's.
+  // The preparing thread's.
   std::string collection_;
   int64_t number_ = 0;
+
+  std::unique_ptr<Batch> storing_batch_;  // the storing thread's while storing_
 
   pb::StreamUpsertPointsRequest incoming_;   // the call's while reading_
   pb::StreamUpsertPointsResponse outgoing_;  // the call's while writing_
@@ -226,10 +268,13 @@ class UpsertStreams::Stream final : public Reactor {
   size_t waiting_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   std::deque<pb::StreamUpsertPointsResponse> replies_ ABSL_GUARDED_BY(mutex_);
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;
-  bool working_ ABSL_GUARDED_BY(mutex_) = false;
+  bool preparing_ ABSL_GUARDED_BY(mutex_) = false;
+  std::unique_ptr<Batch> prepared_ ABSL_GUARDED_BY(mutex_);  // next to be stored
+  bool storing_ ABSL_GUARDED_BY(mutex_) = false;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   int starting_ ABSL_GUARDED_BY(mutex_) = 0;  // threads between deciding on a start and having started
   bool input_over_ ABSL_GUARDED_BY(mutex_) = false;
+  bool refused_ ABSL_GUARDED_BY(mutex_) = false;  // a message that will not be stored has come
   bool failed_ ABSL_GUARDED_BY(mutex_) = false;
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status status_ ABSL_GUARDED_BY(mutex_);
