@@ -3,12 +3,18 @@
 #include <algorithm>
 #include <utility>
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include "absl/strings/str_cat.h"
 #include "libs/common/log.h"
 #include "libs/common/status.h"
 
 namespace alcove::vector_search {
 namespace {
+
+// About a third of the share of a thread that answers, where both want a processor.
+constexpr int kNice = 5;
 
 // Worth trying again: the store is away, locked or full, not damaged.
 bool IsTransient(const absl::Status& status) {
@@ -113,6 +119,9 @@ void LogTailer::Stop() {
 }
 
 void LogTailer::Run() {
+  // Where processors are short, accepting writes and answering searches goes before indexing what was accepted. Threads
+  // that help with it inherit this.
+  setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNice);
   absl::Duration retry = options_.first_retry;
   while (!stopping_) {
     absl::Status status = CatchUp();
