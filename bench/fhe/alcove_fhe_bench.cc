@@ -96,8 +96,9 @@ struct Bench {
     Words scalar = a;
     alcove::fhe::Ntt(ntt.modulus(), 4096, kScalarKernels).Forward(scalar.data());
     Require(check == scalar, "NTT");
-    // The peer's interface transforms a ciphertext, two polynomials at every data prime, and has it back in coefficients
-    // before the next: the same here, so that both read the clock equally often and find their tables equally cold.
+    // The peer's interface transforms a ciphertext, two polynomials at every data prime, and has it back in
+    // coefficients before the next: the same here, so that both read the clock equally often and find their tables
+    // equally cold.
     std::vector<CoeffPoly> coefficients(2, CoeffPoly(context.data_rows(), 4096));
     for (CoeffPoly& poly : coefficients) {
       for (size_t j = 0; j < poly.rows(); ++j) {

@@ -4,8 +4,8 @@
 //   alcove_ann_bench base.f32 queries.f32 truth.i32 dim k key=value…
 //
 // Files are raw little-endian arrays: f32 [rows, dim], f32 [queries, dim], i32 [queries, k]. Keys: metric, m, efc,
-// codes, vectors, threads, disk (directory for the vectors), hold (rows of the end that are not inserted at first), rows
-// (only the first ones), save, load. Commands on stdin:
+// codes, vectors, threads, disk (directory for the vectors), hold (rows of the end that are not inserted at first),
+// rows (only the first ones), save, load. Commands on stdin:
 //
 //   search EF RERANK    all queries once in one batch on this thread: rate per CPU second, recall against the truth
 //   filter SELECTIVITY  see scenarios.h; the first 200 queries
@@ -209,7 +209,7 @@ class Bench {
   size_t dim_, k_, rows_ = 0;
   std::map<std::string, std::string> args_ = {{"metric", "cosine"}, {"m", "16"},      {"efc", "128"}, {"codes", "int4"},
                                               {"vectors", "f16"},   {"threads", "1"}, {"hold", "0"},  {"rows", "0"},
-                                              {"save", ""},         {"load", ""},   {"disk", ""}};
+                                              {"save", ""},         {"load", ""},     {"disk", ""}};
   HnswOptions options_;
   std::unique_ptr<VectorIndex> index_;
 };

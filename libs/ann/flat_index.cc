@@ -24,11 +24,12 @@ class FlatIndex final : public VectorIndex {
   static absl::StatusOr<std::unique_ptr<FlatIndex>> Make(const FlatOptions& options) {
     ALCOVE_RETURN_IF_ERROR(CheckDimAndMetric(options.dim, options.metric));
     std::unique_ptr<FlatIndex> index(new FlatIndex(options));
-    ALCOVE_ASSIGN_OR_RETURN(
-        index->store_,
-        NodeStore::Make(
-            {.dim = options.dim, .metric = options.metric, .codes = Storage::kNone, .vectors = options.vectors, .vectors_directory = options.vectors_directory},
-            kMaxFlatNodes));
+    ALCOVE_ASSIGN_OR_RETURN(index->store_, NodeStore::Make({.dim = options.dim,
+                                                            .metric = options.metric,
+                                                            .codes = Storage::kNone,
+                                                            .vectors = options.vectors,
+                                                            .vectors_directory = options.vectors_directory},
+                                                           kMaxFlatNodes));
     ALCOVE_RETURN_IF_ERROR(index->rows_.Reserve(kMaxFlatNodes));
     return index;
   }

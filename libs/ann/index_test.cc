@@ -11,10 +11,9 @@
 #include <unordered_set>
 #include <vector>
 
-#include <sys/resource.h>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include "libs/ann/test_data.h"
 

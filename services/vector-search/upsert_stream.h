@@ -1,5 +1,5 @@
-// VectorService.StreamUpsertPoints: points come in message by message, are stored several messages to a transaction, the
-// next of which is prepared meanwhile, and acknowledged in order.
+// VectorService.StreamUpsertPoints: points come in message by message, are stored several messages to a transaction,
+// the next of which is prepared meanwhile, and acknowledged in order.
 #pragma once
 
 #include <map>

@@ -98,9 +98,9 @@ absl::Status RunCreate(const Invocation& invocation) {
       config.mutable_hnsw()->set_codes(codes);
     }
     if (invocation.Has("storage")) {
-      ALCOVE_ASSIGN_OR_RETURN(const VectorStorage storage,
-                              ParseEnum<VectorStorage>("VECTOR_STORAGE_", invocation.Get("storage"),
-                                                       VectorStorage_descriptor()));
+      ALCOVE_ASSIGN_OR_RETURN(
+          const VectorStorage storage,
+          ParseEnum<VectorStorage>("VECTOR_STORAGE_", invocation.Get("storage"), VectorStorage_descriptor()));
       config.set_storage(storage);
     }
     config.set_on_disk(invocation.GetSwitch("on-disk"));
@@ -164,22 +164,23 @@ std::vector<CommandSpec> CollectionCommands() {
        .args = "NAME",
        .min_args = 1,
        .max_args = 1,
-       .flags = Join(ClientFlags(),
-                     {{"model", 'm', "NAME", "default", "model that embeds its texts"},
-                      {"dimension", 0, "N", "", "components of its vectors, for a collection without a model"},
-                      {"metric", 0, "METRIC", "cosine", "cosine, dot or l2 (with --dimension)"},
-                      {"field", 'f', "NAME:TYPE", "",
-                       "payload field filters may use: keyword, integer, float, bool, datetime, geo, text", true},
-                      {"text-language", 0, "LANGUAGE", "",
-                       "remove the endings of this language's words in searches by words: english, german, …"},
-                      {"no-text-index", 0, "", "", "no searches by words"},
-                      {"codes", 0, "CODES", "int8", "what searches read in memory: int8, int4, bit1, f16 or f32"},
-                      {"storage", 0, "STORAGE", "f32",
-                       "how the vectors are kept: f32, f16, int8 or int6 (int4 with int8 is the smallest that loses little)"},
-                      {"on-disk", 0, "", "", "keep the vectors in files, and only codes and links in memory"},
-                      {"shards", 0, "N", "0", "number of shards; 0 takes the server's default"},
-                      {"description", 0, "TEXT", "", "free text"},
-                      {"if-missing", 0, "", "", "succeed when it exists already"}}),
+       .flags = Join(
+           ClientFlags(),
+           {{"model", 'm', "NAME", "default", "model that embeds its texts"},
+            {"dimension", 0, "N", "", "components of its vectors, for a collection without a model"},
+            {"metric", 0, "METRIC", "cosine", "cosine, dot or l2 (with --dimension)"},
+            {"field", 'f', "NAME:TYPE", "",
+             "payload field filters may use: keyword, integer, float, bool, datetime, geo, text", true},
+            {"text-language", 0, "LANGUAGE", "",
+             "remove the endings of this language's words in searches by words: english, german, …"},
+            {"no-text-index", 0, "", "", "no searches by words"},
+            {"codes", 0, "CODES", "int8", "what searches read in memory: int8, int4, bit1, f16 or f32"},
+            {"storage", 0, "STORAGE", "f32",
+             "how the vectors are kept: f32, f16, int8 or int6 (int4 with int8 is the smallest that loses little)"},
+            {"on-disk", 0, "", "", "keep the vectors in files, and only codes and links in memory"},
+            {"shards", 0, "N", "0", "number of shards; 0 takes the server's default"},
+            {"description", 0, "TEXT", "", "free text"},
+            {"if-missing", 0, "", "", "succeed when it exists already"}}),
        .details = "examples:\n  alcovectl collections create packages --field section:keyword\n"
                   "  alcovectl collections create large --codes int4 --storage f16 --on-disk",
        .run = RunCreate},

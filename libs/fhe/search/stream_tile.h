@@ -1,5 +1,5 @@
-// Writes of whole cache lines past the caches: for arrays of many megabytes filled a line here and a line there, where an
-// ordinary store would first read the line.
+// Writes of whole cache lines past the caches: for arrays of many megabytes filled a line here and a line there, where
+// an ordinary store would first read the line.
 #pragma once
 
 #include <cstdint>

@@ -35,9 +35,10 @@ absl::Status CheckStorage(absl::string_view label, const VectorField& field) {
     return false;
   };
   if (!allowed(field.codes)) {
-    return InvalidField(absl::StrCat(label, ".storage"),
-                        "does not go with these codes: F32 goes with F32, INT8, INT4 and BIT1, F16 with F16, INT8, INT4 "
-                        "and BIT1, INT8 with INT8 and INT4, INT6 with INT4");
+    return InvalidField(
+        absl::StrCat(label, ".storage"),
+        "does not go with these codes: F32 goes with F32, INT8, INT4 and BIT1, F16 with F16, INT8, INT4 "
+        "and BIT1, INT8 with INT8 and INT4, INT6 with INT4");
   }
   const bool apart = field.codes != Codes::kF32 && field.codes != Codes::kF16 &&
                      !(field.codes == Codes::kInt8 && field.storage == VectorStorage::kInt8);

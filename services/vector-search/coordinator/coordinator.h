@@ -55,7 +55,7 @@ struct CollectionView {
   CatalogEntryPtr entry;
   int64_t points = 0;
   int64_t memory_bytes = 0;
-  int64_t disk_bytes = 0;  // of vectors in files
+  int64_t disk_bytes = 0;        // of vectors in files
   std::string applied_sequence;  // token
 };
 

@@ -59,10 +59,10 @@ struct ShardOptions {
   // Tells the collection from another one that had the same number in another database. Kept in snapshots.
   std::string identity;
   CollectionConfig config;
-  IndexFactory make_index;       // null: HnswFactory(index_threads, vectors_directory)
-  size_t index_threads = 1;      // for inserting groups of new points
+  IndexFactory make_index;        // null: HnswFactory(index_threads, vectors_directory)
+  size_t index_threads = 1;       // for inserting groups of new points
   std::string vectors_directory;  // for fields that keep their vectors on disk; must exist
-  Registry* registry = nullptr;  // null: no metrics
+  Registry* registry = nullptr;   // null: no metrics
   // Called on the applier's thread after everything up to `sequence` can be found.
   std::function<void(store::Sequence sequence)> on_applied;
 };

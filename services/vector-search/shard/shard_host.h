@@ -27,9 +27,9 @@
 namespace alcove::vector_search {
 
 struct HostOptions {
-  std::vector<int32_t> shards;                          // shard numbers held, ascending
-  std::string data_dir;                                 // snapshots lie in data_dir/shards, vectors of collections that keep them on disk in data_dir/vectors
-  size_t index_threads = 1;                             // for inserting into one shard
+  std::vector<int32_t> shards;  // shard numbers held, ascending
+  std::string data_dir;         // snapshots lie in data_dir/shards, vectors kept on disk in data_dir/vectors
+  size_t index_threads = 1;     // for inserting into one shard
   absl::Duration snapshot_interval = absl::Minutes(5);  // when anything changed since the last one
   int64_t snapshot_records = 100'000;                   // or as soon as so many records were applied
   bool compact = true;                                  // fold replaced records of the log together
