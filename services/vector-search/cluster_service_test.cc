@@ -194,6 +194,24 @@ TEST_F(ClusterServiceTest, ABadMessageEndsTheStreamAndIsNamed) {
   ASSERT_THAT(Upsert("docs", 0, 1), IsOk());
   EXPECT_EQ(Count("docs"), 3);  // nothing of the bad message
 
+  // Sent without waiting: all that came before it is stored and acknowledged, nothing that came after.
+  auto eager = Open();
+  for (int i = 0; i < 60; ++i) {
+    if (i == 40) {
+      eager->stream->Write(bad);
+    } else {
+      eager->Send(i == 0 ? "docs" : "", 1000 + 5 * i, 5);
+    }
+  }
+  for (uint64_t i = 1; i <= 40; ++i) {
+    ASSERT_TRUE(eager->stream->Read(&ack)) << i;
+    EXPECT_EQ(ack.position(), i);
+  }
+  EXPECT_FALSE(eager->stream->Read(&ack));
+  EXPECT_THAT(eager->End(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("message 41")));
+  ASSERT_THAT(Upsert("docs", 1000, 40 * 5), IsOk());  // the same points: waits until all shards have what came before
+  EXPECT_EQ(Count("docs"), 3 + 40 * 5);
+
   auto unknown = Open();
   unknown->Send("nowhere", 0, 1);
   EXPECT_THAT(unknown->End(), StatusIs(absl::StatusCode::kNotFound, HasSubstr("nowhere")));

@@ -22,6 +22,10 @@ using Stub = BackupService::Stub;
 
 constexpr absl::Duration kLookAgain = absl::Milliseconds(250);
 
+std::string Counted(uint64_t count, absl::string_view what) {
+  return absl::StrCat(count, " ", what, count == 1 ? "" : "s");
+}
+
 // Asks `look`, a function that returns StatusOr<Backup or Restore>, until what it shows has ended.
 template <typename Look>
 auto AwaitEnd(Look look) -> decltype(look()) {
@@ -78,8 +82,8 @@ absl::Status RunCreate(const Invocation& invocation) {
   }
   return Report(invocation, backup,
                 backup.state() == JOB_STATE_COMPLETE
-                    ? absl::StrFormat("%s: %d collections, %d records, %s\n", backup.name(), backup.collections(),
-                                      backup.records(), FormatBytes(backup.bytes()))
+                    ? absl::StrFormat("%s: %s, %s, %s\n", backup.name(), Counted(backup.collections(), "collection"),
+                                      Counted(backup.records(), "record"), FormatBytes(backup.bytes()))
                     : absl::StrCat(backup.name(), " is being made in the background\n"));
 }
 
@@ -136,9 +140,10 @@ absl::Status RunRestore(const Invocation& invocation) {
                             }));
   }
   return Report(invocation, restore,
-                restore.state() == JOB_STATE_COMPLETE ? absl::StrFormat("%s restored: %d collections, %d records\n",
-                                                                        name, restore.collections(), restore.records())
-                                                      : absl::StrCat(name, " is being restored in the background\n"));
+                restore.state() == JOB_STATE_COMPLETE
+                    ? absl::StrFormat("%s restored: %s, %s\n", name, Counted(restore.collections(), "collection"),
+                                      Counted(restore.records(), "record"))
+                    : absl::StrCat(name, " is being restored in the background\n"));
 }
 
 }  // namespace

@@ -40,7 +40,7 @@ std::string Describe(const VectorConfig& config) {
 absl::Status PrintCollections(const Invocation& invocation, const google::protobuf::Message& message,
                               const std::vector<Collection>& collections) {
   if (invocation.Get("output") == "json") return Print(ToJson(message));
-  Table table({"NAME", "POINTS", "VECTORS", "MODEL", "SHARDS", "MEMORY"});
+  Table table({"NAME", "POINTS", "VECTORS", "MODEL", "SHARDS", "MEMORY", "DISK"});
   for (const Collection& collection : collections) {
     std::vector<std::string> vectors;
     for (const auto& [name, config] : collection.vectors()) {
@@ -48,7 +48,8 @@ absl::Status PrintCollections(const Invocation& invocation, const google::protob
     }
     table.Add({collection.name(), absl::StrCat(collection.points()), absl::StrJoin(vectors, " "),
                collection.embedding_model().empty() ? "-" : collection.embedding_model(),
-               absl::StrCat(collection.shard_count()), FormatBytes(collection.memory_bytes())});
+               absl::StrCat(collection.shard_count()), FormatBytes(collection.memory_bytes()),
+               FormatBytes(collection.disk_bytes())});
   }
   return Print(table.ToString());
 }

@@ -292,7 +292,7 @@ std::string EncodeConfig(const CollectionConfig& config) {
     // Written only when they say something, so that settings without them stay readable by builds before them.
     if (field.on_disk) {
       out.Key("on_disk");
-      out.Integer(1);
+      out.Bool(true);
     }
     if (field.storage != DefaultStorage(field.codes)) {
       out.Key("storage");
@@ -357,10 +357,9 @@ absl::StatusOr<CollectionConfig> DecodeConfig(absl::string_view bytes) {
       if (storage < 1 || storage > 4) return Damaged("storage");
       field.storage = static_cast<VectorStorage>(storage);
     }
-    if (object.Find("on_disk")) {
-      ALCOVE_ASSIGN_OR_RETURN(const int64_t on_disk, IntegerField(object, "on_disk"));
-      if (on_disk != 0 && on_disk != 1) return Damaged("on_disk");
-      field.on_disk = on_disk == 1;
+    if (const auto on_disk = object.Find("on_disk")) {
+      if (!on_disk->is_bool()) return Damaged("on_disk");
+      field.on_disk = on_disk->boolean();
     }
     config.vectors.emplace(it.key(), field);
   }
