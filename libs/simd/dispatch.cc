@@ -16,11 +16,15 @@ struct Tables {
     usable[2] = usable[1] && cpu.avx512();
     usable[3] = usable[2] && cpu.avx512vnni;
     usable[4] = usable[3] && (cpu.avx512bf16 || cpu.avx512vpopcntdq);
-    for (int i = 1; i < 5; ++i) FillAvx2(table[i]);
-    for (int i = 2; i < 5; ++i) FillAvx512(table[i]);
-    for (int i = 3; i < 5; ++i) FillAvx512Vnni(table[i]);
-    if (cpu.avx512bf16) FillAvx512Bf16(table[4]);
-    if (cpu.avx512vpopcntdq) FillAvx512Popcnt(table[4]);
+    // The compiler uses a set's instructions for filling its table too: only where the processor has them.
+    for (int i = 1; i < 5; ++i) {
+      if (!usable[i]) break;
+      FillAvx2(table[i]);
+      if (i >= 2) FillAvx512(table[i]);
+      if (i >= 3) FillAvx512Vnni(table[i]);
+    }
+    if (usable[4] && cpu.avx512bf16) FillAvx512Bf16(table[4]);
+    if (usable[4] && cpu.avx512vpopcntdq) FillAvx512Popcnt(table[4]);
 #endif
   }
 };
