@@ -191,8 +191,8 @@ TEST_F(ClusterServiceTest, ABadMessageEndsTheStreamAndIsNamed) {
   EXPECT_FALSE(upload->stream->Read(&ack));
   EXPECT_THAT(upload->End(), StatusIs(absl::StatusCode::kInvalidArgument,
                                       ::testing::AllOf(HasSubstr("message 2"), HasSubstr("points[1]"))));
-  ASSERT_THAT(Upsert("docs", 0, 1), IsOk());
-  EXPECT_EQ(Count("docs"), 3);  // nothing of the bad message
+  ASSERT_THAT(Upsert("docs", 0, 3), IsOk());  // the same points: waits until all shards have what came before
+  EXPECT_EQ(Count("docs"), 3);                // nothing of the bad message
 
   // Sent without waiting: all that came before it is stored and acknowledged, nothing that came after.
   auto eager = Open();
@@ -209,7 +209,7 @@ TEST_F(ClusterServiceTest, ABadMessageEndsTheStreamAndIsNamed) {
   }
   EXPECT_FALSE(eager->stream->Read(&ack));
   EXPECT_THAT(eager->End(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("message 41")));
-  ASSERT_THAT(Upsert("docs", 1000, 40 * 5), IsOk());  // the same points: waits until all shards have what came before
+  ASSERT_THAT(Upsert("docs", 1000, 40 * 5), IsOk());
   EXPECT_EQ(Count("docs"), 3 + 40 * 5);
 
   auto unknown = Open();
@@ -229,16 +229,19 @@ TEST_F(ClusterServiceTest, ABadMessageEndsTheStreamAndIsNamed) {
 TEST_F(ClusterServiceTest, AClientThatGoesAwayLeavesWhatWasAcknowledged) {
   Start();
   ASSERT_THAT(Create("docs"), IsOk());
+  pb::StreamUpsertPointsResponse ack;
   {
     auto upload = Open();
     ASSERT_TRUE(upload->Send("docs", 0, 5));
-    pb::StreamUpsertPointsResponse ack;
     ASSERT_TRUE(upload->stream->Read(&ack));
     upload->client.TryCancel();
     EXPECT_THAT(rpc::FromGrpc(upload->stream->Finish()), StatusIs(absl::StatusCode::kCancelled));
   }
-  ASSERT_THAT(Upsert("docs", 100, 1), IsOk());
-  EXPECT_EQ(Count("docs"), 6);
+  pb::GetPointsRequest get;
+  get.set_collection("docs");
+  get.set_min_sequence(ack.sequence());
+  for (int i = 0; i < 5; ++i) get.add_ids(absl::StrCat("p", i));
+  EXPECT_EQ(Call(&Stub::GetPoints, get)->points_size(), 5);
 }
 
 TEST_F(ClusterServiceTest, ADrainEndsUploadsWithWhatTheyHaveSentStored) {
