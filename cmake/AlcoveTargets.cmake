@@ -66,6 +66,25 @@ function(alcove_test)
     PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
 endfunction()
 
+# alcove_old_processor_test(NAME foo_test [FILTER gtest_filter]): runs that test again on emulated processors without
+# AVX and without AVX-512 (their years 2008 and 2013), which must not be led to an instruction they do not have. Needs
+# qemu-user; emulation takes some twenty times as long.
+find_program(ALCOVE_QEMU qemu-x86_64)
+function(alcove_old_processor_test)
+  cmake_parse_arguments(ARG "" "NAME;FILTER" "" ${ARGN})
+  if(NOT TARGET ${ARG_NAME} OR NOT ALCOVE_QEMU OR ALCOVE_SANITIZE OR NOT CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
+    return()
+  endif()
+  if(NOT ARG_FILTER)
+    set(ARG_FILTER *)
+  endif()
+  foreach(processor Nehalem Haswell)
+    set(name "${ARG_NAME}: on a ${processor} processor")
+    add_test(NAME ${name} COMMAND ${ALCOVE_QEMU} -cpu ${processor} $<TARGET_FILE:${ARG_NAME}> --gtest_filter=${ARG_FILTER})
+    set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 300)
+  endforeach()
+endfunction()
+
 # alcove_benchmark(NAME foo_bench SOURCES foo_bench.cc DEPS …): built only with ALCOVE_BUILD_BENCHMARKS.
 function(alcove_benchmark)
   cmake_parse_arguments(ARG "" "NAME" "SOURCES;DEPS" ${ARGN})

@@ -14,7 +14,7 @@ BUILD_PACKAGES=(
   libstemmer-dev libutf8proc-dev libxxhash-dev libzstd-dev zlib1g-dev
   libgtest-dev libgmock-dev libbenchmark-dev
   redis-server python3 python3-venv python3-pip jq nodejs npm)
-TEST_PACKAGES=(postgresql procps openssl nodejs npm chromium)
+TEST_PACKAGES=(postgresql procps openssl nodejs npm chromium qemu-user)
 BENCH_PACKAGES=(nginx-light nghttp2-client haproxy wordnet-base)
 LINT_PACKAGES=(clang clang-format clang-tidy nodejs npm)
 FUZZ_PACKAGES=(clang libclang-rt-14-dev llvm)

@@ -99,14 +99,13 @@ class Alcove:
 
     def fill(self, vectors):
         self.rest("/v1/collections", {"name": "bench", "vectors": {"": {"dimension": vectors.shape[1], "metric": "METRIC_COSINE"}}})
-        sequence = ""
         for start in range(0, len(vectors), BATCH):
             points = [self.pb.UpsertPointsRequest().points.add(id=str(start + i), vector=v.tolist())
                       for i, v in enumerate(vectors[start:start + BATCH])]
-            request = self.pb.UpsertPointsRequest(collection="bench", points=points, wait=start + BATCH >= len(vectors))
-            sequence = self.vectors.UpsertPoints(request, metadata=self.metadata, timeout=600).sequence
-        self.vectors.SearchPoints(self.pb.SearchPointsRequest(collection="bench", vector=vectors[0].tolist(), limit=1,
-                                                              min_sequence=sequence), metadata=self.metadata, timeout=600)
+            self.vectors.UpsertPoints(self.pb.UpsertPointsRequest(collection="bench", points=points), metadata=self.metadata, timeout=600)
+        # Indexing follows the log: it may take longer than any call may.
+        while self.vectors.GetCollection(self.pb.GetCollectionRequest(name="bench"), metadata=self.metadata).collection.points < len(vectors):
+            time.sleep(0.2)
 
     def processes(self):
         return [psutil.Process(p["pid"]) for p in json.loads((self.data / "run/stack.json").read_text())["processes"]]
