@@ -6,7 +6,6 @@
 #include <absl/strings/str_cat.h>
 
 #include "libs/fhe/fault.h"
-#include "libs/fhe/poly/isa.h"
 
 namespace alcove::fhe {
 namespace {
@@ -29,7 +28,7 @@ Multiplier::Conversion Multiplier::MakeConversion(const std::vector<Modulus>& fr
   Conversion out;
   out.from = from;
   out.to = to;
-  out.narrow = BestIsa() == Isa::kAvx512Ifma && from.size() <= 15 && to.size() <= 16;
+  out.narrow = BestConversion() != nullptr && from.size() <= 15 && to.size() <= 16;
   for (size_t k = 0; k < from.size(); ++k) {
     const Modulus& q = from[k];
     out.narrow = out.narrow && q.bits() <= 50;
@@ -97,7 +96,7 @@ void Multiplier::Convert(const Conversion& c, const std::vector<const uint64_t*>
     const ConversionView view = {c.from.size(),      c.to.size(),         c.from_values.data(),
                                  c.inverse.data(),   c.quotient52.data(), c.reciprocal.data(),
                                  c.to_values.data(), c.factor.data(),     c.minus_product.data()};
-    return Convert52(view, in.data(), out.data(), n);
+    return BestConversion()(view, in.data(), out.data(), n);
   }
   std::vector<uint64_t> digits(c.from.size());
   for (size_t i = 0; i < n; ++i) {

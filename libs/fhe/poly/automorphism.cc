@@ -13,7 +13,9 @@ constexpr uint32_t kNegate = uint32_t{1} << 31;
 
 Automorphism::Automorphism(uint64_t element, size_t degree)
     : element_(element),
-      kernels_(BestIsa() >= Isa::kAvx512 ? &kAvx512Kernels : &kScalarKernels),
+      kernels_(BestIsa() >= Isa::kAvx512 ? &kAvx512Kernels
+               : BestIsa() >= Isa::kAvx2 ? &kAvx2Kernels
+                                         : &kScalarKernels),
       coeff_source_(degree),
       eval_source_(degree / 8),
       eval_kind_(degree / 8) {

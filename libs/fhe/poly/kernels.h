@@ -18,6 +18,13 @@ enum class Quotient {
   kDouble,   // the bits of the double w * (1 / q)
 };
 
+// Which operands w sum_products takes, eight by eight.
+enum class SumOperand {
+  kWithQuotients,  // w and then its quotients
+  kMontgomery,     // w 2^52 modulo q
+  kCentredDouble,  // the bits of the double w or w - q, whichever is smaller
+};
+
 // A permutation of transform values by an automorphism. Eight consecutive results come from one vector of eight in one
 // of at most eight orders: result 8 b + l is word 8 source[b] + order[8 kind[b] + l].
 struct PermutationView {
@@ -27,7 +34,7 @@ struct PermutationView {
   const uint64_t* order;
 };
 
-// Precomputed operands w with their quotients.
+// Precomputed operands w with their quotients; for kDouble centred in (-q/2, q/2), both as the bits of doubles.
 struct NttView {
   uint64_t q;
   size_t n;
@@ -72,8 +79,7 @@ struct DivideView {
 struct Kernels {
   // kShoup64 works for any q < 2^60, the others need q < 2^50.
   Quotient quotient;
-  // Which operands sum_products takes: times 2^52 modulo q, or as they are with their quotients, eight by eight.
-  bool montgomery_sums;
+  SumOperand sum_operand;
 
   // Negacyclic transform, standard order in, bit-reversed out (Harvey 2014: values stay in [0, 4q) between levels). in
   // holds values below 2q; out may be in.
@@ -122,8 +128,14 @@ struct Kernels {
                  size_t n);
 };
 
-// Needs AVX-512 IFMA: out[j] = the value of the centred residues in[k], modulo to[j].
+// out[j] = the value of the centred residues in[k], modulo to[j].
+using ConvertFn = void (*)(const ConversionView& conversion, const uint64_t* const* in, uint64_t* const* out, size_t n);
+// Need AVX-512 IFMA, AVX-512 and AVX2.
 void Convert52(const ConversionView& conversion, const uint64_t* const* in, uint64_t* const* out, size_t n);
+void ConvertDoubleAvx512(const ConversionView& conversion, const uint64_t* const* in, uint64_t* const* out, size_t n);
+void ConvertDoubleAvx2(const ConversionView& conversion, const uint64_t* const* in, uint64_t* const* out, size_t n);
+// In portable code, for tests.
+void ConvertDoubleEmulated(const ConversionView& conversion, const uint64_t* const* in, uint64_t* const* out, size_t n);
 
 extern const Kernels kScalarKernels;
 extern const Kernels kAvx2Kernels;
@@ -139,5 +151,7 @@ extern const Kernels kAvx512IfmaAmpleKernels;
 extern const Kernels kEmulatedIfmaTightKernels;
 extern const Kernels kEmulatedIfmaRoomyKernels;
 extern const Kernels kEmulatedIfmaAmpleKernels;
+// The double-precision tables' logic in portable code, eight lanes.
+extern const Kernels kEmulatedDoubleKernels;
 
 }  // namespace alcove::fhe

@@ -1,6 +1,7 @@
 #include <immintrin.h>
 
 #include "libs/fhe/poly/kernels_impl.h"
+#include "libs/fhe/poly/products_double_impl.h"
 
 namespace alcove::fhe {
 namespace {
@@ -99,9 +100,113 @@ struct Avx2Double : Avx2 {
   }
 };
 
+// Doubles for the transform.
+struct Doubles4 {
+  using type = __m256d;
+  static constexpr size_t kLanes = 4;
+  static const double* At(const uint64_t* p) { return reinterpret_cast<const double*>(p); }
+  static type Load(const uint64_t* p) { return _mm256_load_pd(At(p)); }
+  static void Store(uint64_t* p, type x) { _mm256_store_pd(reinterpret_cast<double*>(p), x); }
+  static type Broadcast(const uint64_t* p) { return _mm256_broadcast_sd(At(p)); }
+  static type Set1(double x) { return _mm256_set1_pd(x); }
+  static type FromWords(const uint64_t* p) { return Avx2Double::ToDouble(Avx2::Load(p)); }
+  static type FromWordsAny(const uint64_t* p) {
+    return Avx2Double::ToDouble(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
+  static type FromBytes(const int8_t* p) {
+    int32_t four;
+    __builtin_memcpy(&four, p, sizeof four);
+    return _mm256_cvtepi32_pd(_mm_cvtepi8_epi32(_mm_cvtsi32_si128(four)));
+  }
+  static type Step(type x, type bound) { return _mm256_and_pd(_mm256_cmp_pd(x, bound, _CMP_GE_OQ), _mm256_set1_pd(1)); }
+  static type Residue(type r, type q) {
+    // The sign selects, lane by lane.
+    const type canonical = _mm256_blendv_pd(r, _mm256_add_pd(r, q), r);
+    // A double from 2^52 to 2^53 has the integer above 2^52 in its low bits.
+    const type bits = _mm256_set1_pd(0x1p52);
+    return _mm256_xor_pd(_mm256_add_pd(canonical, bits), bits);
+  }
+  static void StoreResidue(uint64_t* p, type r, type q) { Store(p, Residue(r, q)); }
+  static void StoreResidueAny(uint64_t* p, type r, type q) {
+    _mm256_storeu_pd(reinterpret_cast<double*>(p), Residue(r, q));
+  }
+  static type Add(type a, type b) { return _mm256_add_pd(a, b); }
+  static type Sub(type a, type b) { return _mm256_sub_pd(a, b); }
+  static type Mul(type a, type b) { return _mm256_mul_pd(a, b); }
+  static type Fma(type a, type b, type c) { return _mm256_fmadd_pd(a, b, c); }
+  static type Fms(type a, type b, type c) { return _mm256_fmsub_pd(a, b, c); }
+  static type Fnma(type a, type b, type c) { return _mm256_fnmadd_pd(a, b, c); }
+
+  static void Halves(type& x, type& y) {
+    const type low = _mm256_permute2f128_pd(x, y, 0x20);
+    y = _mm256_permute2f128_pd(x, y, 0x31);
+    x = low;
+  }
+  static void Pairs(type& x, type& y) {
+    const type low = _mm256_unpacklo_pd(x, y);
+    y = _mm256_unpackhi_pd(x, y);
+    x = low;
+  }
+  static void Enter(type& x, type& y) { Halves(x, y); }
+  static void Exit(type& x, type& y) { Halves(x, y); }
+  template <size_t kT>
+  static void Next(type& x, type& y) {
+    Pairs(x, y);
+  }
+  template <size_t kT>
+  static void Back(type& x, type& y) {
+    Pairs(x, y);
+  }
+  static void Leave(type& x, type& y) {
+    Pairs(x, y);
+    Halves(x, y);
+  }
+  static void Start(type& x, type& y) {
+    Halves(x, y);
+    Pairs(x, y);
+  }
+  template <size_t kT>
+  static type Spread(const uint64_t* p) {
+    if constexpr (kT == 2) return _mm256_permute4x64_pd(_mm256_castpd128_pd256(_mm_loadu_pd(At(p))), 0x50);
+    return _mm256_loadu_pd(At(p));
+  }
+};
+
+// Words are fetched one by one, which is no slower than a gather, and negated four at a time.
+void PermuteSignedAvx2(uint64_t* out, const uint64_t* in, const uint32_t* source, uint64_t q, size_t n) {
+  const __m256i modulus = Avx2::Set1(q), zero = _mm256_setzero_si256();
+  const auto word = [&](size_t i) { return static_cast<long long>(in[source[i] & 0x7fffffff]); };
+  for (size_t i = 0; i < n; i += 4) {
+    const __m256i x = _mm256_set_epi64x(word(i + 3), word(i + 2), word(i + 1), word(i));
+    const __m256i negated = _mm256_andnot_si256(_mm256_cmpeq_epi64(x, zero), _mm256_sub_epi64(modulus, x));
+    // The entries' top bits select, lane by lane.
+    const __m256i entry = _mm256_cvtepi32_epi64(_mm_loadu_si128(reinterpret_cast<const __m128i*>(source + i)));
+    const __m256d chosen =
+        _mm256_blendv_pd(_mm256_castsi256_pd(x), _mm256_castsi256_pd(negated), _mm256_castsi256_pd(entry));
+    _mm256_storeu_pd(reinterpret_cast<double*>(out + i), chosen);
+  }
+}
+
+template <class V>
+constexpr Kernels Table() {
+  Kernels k = KernelTable<V>::value;
+  k.permute_signed = &PermuteSignedAvx2;
+  return k;
+}
+
+constexpr Kernels DoubleTable() {
+  Kernels k = Table<Avx2Double>();
+  ProductsDouble<Doubles4>::AddTo(k);
+  return k;
+}
+
 }  // namespace
 
-const Kernels kAvx2Kernels = KernelTable<Avx2>::value;
-const Kernels kAvx2DoubleKernels = KernelTable<Avx2Double>::value;
+void ConvertDoubleAvx2(const ConversionView& conversion, const uint64_t* const* in, uint64_t* const* out, size_t n) {
+  ProductsDouble<Doubles4>::Convert(conversion, in, out, n);
+}
+
+const Kernels kAvx2Kernels = Table<Avx2>();
+const Kernels kAvx2DoubleKernels = DoubleTable();
 
 }  // namespace alcove::fhe

@@ -37,18 +37,6 @@ struct Avx512Ifma : Lanes512<Tag> {
     _mm256_store_si256(reinterpret_cast<__m256i*>(p + 8), _mm512_extracti64x4_epi64(x, 1));
     _mm256_store_si256(reinterpret_cast<__m256i*>(p + 12), _mm512_extracti64x4_epi64(y, 1));
   }
-  [[gnu::always_inline]] static void FoursToTwos(type& x, type& y) {
-    const type a = _mm512_permutex2var_epi64(x, _mm512_set_epi64(13, 12, 5, 4, 9, 8, 1, 0), y);
-    y = _mm512_permutex2var_epi64(x, _mm512_set_epi64(15, 14, 7, 6, 11, 10, 3, 2), y);
-    x = a;
-  }
-  [[gnu::always_inline]] static void TwosToFours(type& x, type& y) { FoursToTwos(x, y); }
-  [[gnu::always_inline]] static void TwosToOnes(type& x, type& y) {
-    const type a = _mm512_unpacklo_epi64(x, y);
-    y = _mm512_unpackhi_epi64(x, y);
-    x = a;
-  }
-  [[gnu::always_inline]] static void OnesToTwos(type& x, type& y) { TwosToOnes(x, y); }
   [[gnu::always_inline]] static void LoadOnes(const uint64_t* p, type& x, type& y) {
     Split<1>(Load(p), Load(p + 8), x, y);
   }

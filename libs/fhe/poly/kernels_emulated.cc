@@ -1,8 +1,12 @@
 // Emulated vectors: forced inlining would take minutes to compile.
 #define KERNEL_INLINE
 #define KERNEL_LAMBDA
+#include <bit>
+#include <cmath>
+
 #include "libs/fhe/poly/ntt52_impl.h"
 #include "libs/fhe/poly/products52_impl.h"
+#include "libs/fhe/poly/products_double_impl.h"
 
 namespace alcove::fhe {
 namespace {
@@ -145,6 +149,106 @@ struct EmulatedIfma {
   static type Spread2(const uint64_t* p) { return LoadGroups<2>(p); }
 };
 
+// Eight lanes of double-precision fused multiply-add, in portable code. Words are the bits of doubles where the policy
+// of the transform is concerned.
+struct EmulatedDouble : EmulatedIfma {
+  static constexpr Quotient kQuotient = Quotient::kDouble;
+  static double AsDouble(uint64_t bits) { return std::bit_cast<double>(bits); }
+  static uint64_t AsBits(double x) { return std::bit_cast<uint64_t>(x); }
+  static type MulLazy(type x, type w, type wq, type q) {
+    return Each([&](int i) {
+      const uint64_t estimate =
+          static_cast<uint64_t>(std::nearbyint(static_cast<double>(x.lane[i]) * AsDouble(wq.lane[i])));
+      const uint64_t r = x.lane[i] * w.lane[i] - estimate * q.lane[i];
+      return r + (q.lane[i] & -(r >> 63));
+    });
+  }
+};
+struct EmulatedDoubles {
+  using Words = EmulatedDouble;
+  using type = Words::type;
+  static constexpr size_t kLanes = 8;
+  template <class F>
+  static type Doubles(F f) {
+    return Words::Each([&](int i) { return Words::AsBits(f(i)); });
+  }
+  static double Lane(const type& x, int i) { return Words::AsDouble(x.lane[i]); }
+  static type Load(const uint64_t* p) { return Words::Load(p); }
+  static void Store(uint64_t* p, type x) { Words::Store(p, x); }
+  static type Broadcast(const uint64_t* p) { return Words::Set1(*p); }
+  static type Set1(double x) { return Words::Set1(Words::AsBits(x)); }
+  static type FromWords(const uint64_t* p) {
+    return Doubles([&](int i) { return static_cast<double>(p[i]); });
+  }
+  static type FromWordsAny(const uint64_t* p) { return FromWords(p); }
+  static type FromBytes(const int8_t* p) {
+    return Doubles([&](int i) { return static_cast<double>(p[i]); });
+  }
+  static type Step(type x, type bound) {
+    return Doubles([&](int i) { return Lane(x, i) >= Lane(bound, i) ? 1.0 : 0.0; });
+  }
+  static void StoreResidue(uint64_t* p, type r, type q) {
+    for (int i = 0; i < 8; ++i) {
+      p[i] = static_cast<uint64_t>(static_cast<int64_t>(Lane(r, i) + (Lane(r, i) < 0 ? Lane(q, i) : 0.0)));
+    }
+  }
+  static void StoreResidueAny(uint64_t* p, type r, type q) { StoreResidue(p, r, q); }
+  static type Add(type a, type b) {
+    return Doubles([&](int i) { return Lane(a, i) + Lane(b, i); });
+  }
+  static type Sub(type a, type b) {
+    return Doubles([&](int i) { return Lane(a, i) - Lane(b, i); });
+  }
+  static type Mul(type a, type b) {
+    return Doubles([&](int i) { return Lane(a, i) * Lane(b, i); });
+  }
+  static type Fma(type a, type b, type c) {
+    return Doubles([&](int i) { return std::fma(Lane(a, i), Lane(b, i), Lane(c, i)); });
+  }
+  static type Fms(type a, type b, type c) {
+    return Doubles([&](int i) { return std::fma(Lane(a, i), Lane(b, i), -Lane(c, i)); });
+  }
+  static type Fnma(type a, type b, type c) {
+    return Doubles([&](int i) { return std::fma(-Lane(a, i), Lane(b, i), Lane(c, i)); });
+  }
+  static void Enter(type& x, type& y) {
+    const type a = x, b = y;
+    Words::Split<4>(a, b, x, y);
+  }
+  static void Exit(type& x, type& y) {
+    const type a = x, b = y;
+    Words::Join<4>(a, b, x, y);
+  }
+  template <size_t kT>
+  static void Next(type& x, type& y) {
+    if constexpr (kT == 4) Words::FoursToTwos(x, y);
+    if constexpr (kT == 2) Words::TwosToOnes(x, y);
+  }
+  template <size_t kT>
+  static void Back(type& x, type& y) {
+    if constexpr (kT == 1) Words::OnesToTwos(x, y);
+    if constexpr (kT == 2) Words::TwosToFours(x, y);
+  }
+  static void Leave(type& x, type& y) {
+    const type a = x, b = y;
+    Words::Join<1>(a, b, x, y);
+  }
+  static void Start(type& x, type& y) {
+    const type a = x, b = y;
+    Words::Split<1>(a, b, x, y);
+  }
+  template <size_t kT>
+  static type Spread(const uint64_t* p) {
+    return Words::LoadGroups<kT>(p);
+  }
+};
+
+constexpr Kernels EmulatedDoubleTable() {
+  Kernels k = KernelTable<EmulatedDouble>::value;
+  ProductsDouble<EmulatedDoubles>::AddTo(k);
+  return k;
+}
+
 template <Slack52 kSlack>
 constexpr Kernels EmulatedTable() {
   Kernels k = KernelTable<EmulatedIfma>::value;
@@ -156,8 +260,14 @@ constexpr Kernels EmulatedTable() {
 
 }  // namespace
 
+void ConvertDoubleEmulated(const ConversionView& conversion, const uint64_t* const* in, uint64_t* const* out,
+                           size_t n) {
+  ProductsDouble<EmulatedDoubles>::Convert(conversion, in, out, n);
+}
+
 const Kernels kEmulatedIfmaTightKernels = EmulatedTable<kTight>();
 const Kernels kEmulatedIfmaRoomyKernels = EmulatedTable<kRoomy>();
 const Kernels kEmulatedIfmaAmpleKernels = EmulatedTable<kAmple>();
+const Kernels kEmulatedDoubleKernels = EmulatedDoubleTable();
 
 }  // namespace alcove::fhe

@@ -378,10 +378,16 @@ struct KernelTable {
     }
   }
 
-  static constexpr Kernels value = {V::kQuotient,    false,          &Forward,       &Inverse,       &Multiply,
-                                    &MultiplyValues, &MultiplyAdd,   &SumProducts,   &SubtractScale, &AddAll,
-                                    &SubtractAll,    &Fork,          &Lift,          &ScaleMessage,  &MaskMessage,
-                                    &Permute,        &PermuteSigned, &CentredReduce, &Divide};
+  static constexpr Kernels value = {V::kQuotient,   SumOperand::kWithQuotients,
+                                    &Forward,       &Inverse,
+                                    &Multiply,      &MultiplyValues,
+                                    &MultiplyAdd,   &SumProducts,
+                                    &SubtractScale, &AddAll,
+                                    &SubtractAll,   &Fork,
+                                    &Lift,          &ScaleMessage,
+                                    &MaskMessage,   &Permute,
+                                    &PermuteSigned, &CentredReduce,
+                                    &Divide};
 };
 
 }  // namespace alcove::fhe

@@ -72,6 +72,19 @@ struct Lanes512 {
     a = _mm512_permutex2var_epi64(x, index, y);
     b = _mm512_permutex2var_epi64(x, _mm512_add_epi64(index, _mm512_set1_epi64(4)), y);
   }
+  // Of the levels inside 16 words (poly/ntt52_impl.h).
+  [[gnu::always_inline]] static void FoursToTwos(type& x, type& y) {
+    const type a = _mm512_permutex2var_epi64(x, _mm512_set_epi64(13, 12, 5, 4, 9, 8, 1, 0), y);
+    y = _mm512_permutex2var_epi64(x, _mm512_set_epi64(15, 14, 7, 6, 11, 10, 3, 2), y);
+    x = a;
+  }
+  [[gnu::always_inline]] static void TwosToFours(type& x, type& y) { FoursToTwos(x, y); }
+  [[gnu::always_inline]] static void TwosToOnes(type& x, type& y) {
+    const type a = _mm512_unpacklo_epi64(x, y);
+    y = _mm512_unpackhi_epi64(x, y);
+    x = a;
+  }
+  [[gnu::always_inline]] static void OnesToTwos(type& x, type& y) { TwosToOnes(x, y); }
   template <size_t kT>
   [[gnu::always_inline]] static type LoadGroups(const uint64_t* p) {
     if constexpr (kT == 4) {

@@ -24,7 +24,27 @@ const Kernels& KernelsFor(Isa isa, const Modulus& q) {
   return kScalarKernels;
 }
 
+namespace {
+
+// w < q or w - q, whichever is smaller. Constant time.
+double Centred(const Modulus& q, uint64_t w) {
+  const uint64_t above = -static_cast<uint64_t>(w > q.value() / 2);
+  return static_cast<double>(static_cast<int64_t>(w - (q.value() & above)));
+}
+
+}  // namespace
+
 const Kernels& BestKernels(const Modulus& q) { return KernelsFor(BestIsa(), q); }
+
+ConvertFn BestConversion() {
+  switch (BestIsa()) {
+    case Isa::kAvx512Ifma: return &Convert52;
+    case Isa::kAvx512: return &ConvertDoubleAvx512;
+    case Isa::kAvx2: return &ConvertDoubleAvx2;
+    case Isa::kScalar: break;
+  }
+  return nullptr;
+}
 
 Ntt::Ntt(const Modulus& q, size_t degree) : Ntt(q, degree, BestKernels(q)) {}
 
@@ -45,14 +65,27 @@ Ntt::Ntt(const Modulus& q, size_t degree, const Kernels& kernels) : q_(q), degre
   }
   root_quotient_.resize(degree);
   inverse_quotient_.resize(degree);
-  for (size_t i = 0; i < degree; ++i) {
-    root_quotient_[i] = Quotient(root_[i]);
-    inverse_quotient_[i] = Quotient(inverse_[i]);
-  }
   const uint64_t scale = q.Inverse(q.Reduce(degree));
   const uint64_t scaled_root = q.Mul(scale, inverse_[1]);
-  view_ = {q.value(), degree,          root_.data(), root_quotient_.data(), inverse_.data(), inverse_quotient_.data(),
-           scale,     Quotient(scale), scaled_root,  Quotient(scaled_root)};
+  view_ = {
+      q.value(),   degree, root_.data(), root_quotient_.data(), inverse_.data(), inverse_quotient_.data(), scale, 0,
+      scaled_root, 0};
+  for (size_t i = 0; i < degree; ++i) {
+    PrepareTwiddle(root_[i], root_quotient_[i]);
+    PrepareTwiddle(inverse_[i], inverse_quotient_[i]);
+  }
+  PrepareTwiddle(view_.scale, view_.scale_quotient);
+  PrepareTwiddle(view_.scaled_root, view_.scaled_root_quotient);
+}
+
+void Ntt::PrepareTwiddle(uint64_t& w, uint64_t& quotient) const {
+  if (kernels_->quotient != alcove::fhe::Quotient::kDouble) {
+    quotient = this->Quotient(w);
+    return;
+  }
+  const double centred = Centred(q_, w);
+  w = std::bit_cast<uint64_t>(centred);
+  quotient = std::bit_cast<uint64_t>(centred * (1.0 / static_cast<double>(q_.value())));
 }
 
 uint64_t Ntt::Quotient(uint64_t w) const { return QuotientOf(*kernels_, q_, w); }
@@ -69,11 +102,13 @@ uint64_t QuotientOf(const Kernels& kernels, const Modulus& q, uint64_t w) {
 void PrepareOperand(const Kernels& kernels, const Modulus& q, const uint64_t* w, size_t n, size_t operands,
                     size_t index, uint64_t* out) {
   const size_t group = 8 * OperandWords(kernels);
-  const ShoupWord factor = q.Shoup(kernels.montgomery_sums ? q.Reduce(uint64_t{1} << 52) : 1);
+  const bool montgomery = kernels.sum_operand == SumOperand::kMontgomery;
+  const bool doubles = kernels.sum_operand == SumOperand::kCentredDouble;
+  const ShoupWord factor = q.Shoup(montgomery ? q.Reduce(uint64_t{1} << 52) : 1);
   for (size_t i = 0; i < n; ++i) {
     uint64_t* to = out + (i / 8 * operands + index) * group + i % 8;
-    to[0] = q.Mul(w[i], factor);
-    if (!kernels.montgomery_sums) to[8] = QuotientOf(kernels, q, w[i]);
+    to[0] = doubles ? std::bit_cast<uint64_t>(Centred(q, w[i])) : q.Mul(w[i], factor);
+    if (kernels.sum_operand == SumOperand::kWithQuotients) to[8] = QuotientOf(kernels, q, w[i]);
   }
 }
 

@@ -35,6 +35,9 @@ class Ntt {
   uint64_t Quotient(uint64_t w) const;
 
  private:
+  // Brings an operand of the transform into the form NttView wants and adds its quotient.
+  void PrepareTwiddle(uint64_t& w, uint64_t& quotient) const;
+
   Modulus q_;
   size_t degree_;
   const Kernels* kernels_;
@@ -48,11 +51,14 @@ const Kernels& BestKernels(const Modulus& q);
 // must have it.
 const Kernels& KernelsFor(Isa isa, const Modulus& q);
 
+// The fastest conversion between primes below 2^50 for this machine; null where there is only the portable way.
+ConvertFn BestConversion();
+
 // The quotient of w < q that goes with the kernels.
 uint64_t QuotientOf(const Kernels& kernels, const Modulus& q, uint64_t w);
 
 // Words of an operand of sum_products for one residue.
-inline size_t OperandWords(const Kernels& kernels) { return kernels.montgomery_sums ? 1 : 2; }
+inline size_t OperandWords(const Kernels& kernels) { return kernels.sum_operand == SumOperand::kWithQuotients ? 2 : 1; }
 // Puts n residues w into their places among `operands` interleaved ones, as number `index`. Constant time.
 void PrepareOperand(const Kernels& kernels, const Modulus& q, const uint64_t* w, size_t n, size_t operands,
                     size_t index, uint64_t* out);

@@ -18,6 +18,7 @@ struct Variant {
 // Every table this CPU can run; the emulated integer-FMA one always.
 std::vector<Variant> Variants(const Modulus& q) {
   std::vector<Variant> out = {{"scalar", &kScalarKernels}};
+  if (q.bits() <= 50) out.push_back({"portable double", &kEmulatedDoubleKernels});
   if (q.bits() <= 50) out.push_back({"emulated ifma, tight", &kEmulatedIfmaTightKernels});
   if (q.bits() <= 49) out.push_back({"emulated ifma, roomy", &kEmulatedIfmaRoomyKernels});
   if (q.bits() <= 46) out.push_back({"emulated ifma, ample", &kEmulatedIfmaAmpleKernels});
@@ -104,7 +105,7 @@ TEST(KernelTest, ElementWiseOperationsEqualWideArithmetic) {
     const Modulus q(prime);
     for (const Variant& v : Variants(q)) {
       // Tables for narrow primes take narrow special primes only.
-      const Modulus p(v.kernels->quotient == Quotient::kShoup52 ? 0x3fffffffcc001 : 0x7ffffffffffe001);
+      const Modulus p(v.kernels->quotient == Quotient::kShoup64 ? 0x7ffffffffffe001 : 0x3fffffffcc001);
       const auto quotient = [&](uint64_t w) { return QuotientOf(*v.kernels, q, w); };
       for (uint64_t seed : {3, 4}) {
         Words x = RandomWords(n, prime, seed);
@@ -216,6 +217,74 @@ TEST(KernelTest, DivisionByAPrimeRoundsToNearest) {
               x[i] > half ? static_cast<int64_t>(x[i]) - static_cast<int64_t>(special) : static_cast<int64_t>(x[i]);
           const uint64_t want = q.Add(base[i], q.Mul(q.Sub(y[i], q.FromSigned(centred)), inverse));
           ASSERT_EQ(out[i], want) << v.name << ", q " << prime << ", p " << special << " at " << i;
+        }
+      }
+    }
+  }
+}
+
+TEST(KernelTest, ResiduesMoveBetweenPrimes) {
+  using i128 = __int128;
+  const size_t n = 64;
+  std::vector<std::pair<const char*, ConvertFn>> variants = {{"portable double", &ConvertDoubleEmulated}};
+  if (BestIsa() >= Isa::kAvx2) variants.push_back({"avx2", &ConvertDoubleAvx2});
+  if (BestIsa() >= Isa::kAvx512) variants.push_back({"avx512", &ConvertDoubleAvx512});
+  if (BestIsa() >= Isa::kAvx512Ifma) variants.push_back({"ifma", &Convert52});
+  const std::vector<uint64_t> to = {12289, 0xffffee001, 0x3fffffffcc001, 0x1fffffff50001};
+  // From one prime, two and seven.
+  const std::vector<uint64_t> all = {0x3ffffffffc001, 0x3fffffffcc001, 0xffffee001,    0xffffc4001,
+                                     0x1ffffe0001,    0x3ffffff70001,  0x1fffffff50001};
+  for (size_t count : {size_t{1}, size_t{2}, all.size()}) {
+    std::vector<Modulus> from;
+    for (size_t k = 0; k < count; ++k) from.emplace_back(all[k]);
+    const auto product = [&](size_t without, const Modulus& m) {
+      uint64_t out = m.Reduce(1);
+      for (size_t k = 0; k < count; ++k) out = k == without ? out : m.Mul(out, m.Reduce(all[k]));
+      return out;
+    };
+    std::vector<uint64_t> inverse, quotient, factor, minus;
+    std::vector<double> reciprocal;
+    for (size_t k = 0; k < count; ++k) {
+      inverse.push_back(from[k].Inverse(product(k, from[k])));
+      quotient.push_back(from[k].ShoupQuotient(inverse[k], 52));
+      reciprocal.push_back(1.0 / static_cast<double>(all[k]));
+    }
+    for (uint64_t p : to) {
+      const Modulus m(p);
+      for (size_t k = 0; k < count; ++k) factor.push_back(product(k, m));
+      minus.push_back(m.Neg(product(count, m)));
+    }
+    const ConversionView view = {count,          to.size(),       all.data(),
+                                 inverse.data(), quotient.data(), reciprocal.data(),
+                                 to.data(),      factor.data(),   minus.data()};
+    // Centred values; of one prime up to 2^48, of more up to 2^98.
+    std::mt19937_64 rng(12);
+    std::vector<i128> values(n);
+    for (i128& v : values) {
+      v = (static_cast<i128>(rng() >> 16) << (count == 1 ? 0 : 50)) + (count == 1 ? 0 : static_cast<i128>(rng() >> 14));
+      if (rng() % 2 == 0) v = -v;
+    }
+    values[0] = 0;
+    values[1] = 1;
+    values[2] = -1;
+    const auto residue = [](i128 v, uint64_t p) {
+      const i128 r = v % static_cast<i128>(p);
+      return static_cast<uint64_t>(r < 0 ? r + static_cast<i128>(p) : r);
+    };
+    std::vector<Words> in(count, Words(n)), out(to.size(), Words(n));
+    std::vector<const uint64_t*> sources;
+    std::vector<uint64_t*> targets;
+    for (size_t k = 0; k < count; ++k) {
+      for (size_t i = 0; i < n; ++i) in[k][i] = residue(values[i], all[k]);
+      sources.push_back(in[k].data());
+    }
+    for (Words& row : out) targets.push_back(row.data());
+    for (const auto& [name, convert] : variants) {
+      convert(view, sources.data(), targets.data(), n);
+      for (size_t j = 0; j < to.size(); ++j) {
+        for (size_t i = 0; i < n; ++i) {
+          ASSERT_EQ(out[j][i], residue(values[i], to[j]))
+              << name << ", " << count << " primes to " << to[j] << " at " << i;
         }
       }
     }

@@ -95,7 +95,7 @@ struct Products52 {
   }
 
   static constexpr void AddTo(Kernels& k) {
-    k.montgomery_sums = true;
+    k.sum_operand = SumOperand::kMontgomery;
     k.sum_products = &SumProducts;
     k.divide = &Divide;
   }
