@@ -5,61 +5,72 @@
 
 namespace alcove::fhe {
 
-// For vectors of 32-bit multipliers: words below 2^50 split into 25-bit halves, so that all four partial products stay
-// below 2^50 and 2^11 of them add up without overflow (the two middle ones share an accumulator: 2^62).
+// For vectors of 32-bit multipliers: words below 2^50 split into 25-bit halves. Products of lower halves, of upper
+// halves and of the sums of both (Karatsuba and Ofman 1962) stay below 2^50, 2^50 and 2^52, so that 2^11 of them add up
+// without overflow; the middle products are the last less the others, once a sum.
 template <class V>
 struct MacSplit {
   using T = typename V::type;
   static constexpr size_t L = V::kLanes;
 
-  static void One(const uint64_t* database, const uint64_t* query, size_t terms, uint64_t* acc) {
+  static void One(const uint64_t* database, const uint64_t* query, size_t terms, uint64_t* acc, const uint64_t* ahead,
+                  size_t fetched) {
     const T mask = V::Set1((uint64_t{1} << 25) - 1);
+    const T lower27 = V::Set1((uint64_t{1} << 27) - 1), three = V::Set1(3);
     for (size_t at = 0; at < kTile; at += V::kVectors * L) {
-      T ll[2][V::kVectors], mid[2][V::kVectors], hh[2][V::kVectors];
+      T ll[2][V::kVectors], both[2][V::kVectors], hh[2][V::kVectors];
 #pragma GCC unroll 2
       for (size_t p = 0; p < 2; ++p) {
 #pragma GCC unroll 4
-        for (size_t v = 0; v < V::kVectors; ++v) ll[p][v] = mid[p][v] = hh[p][v] = V::Set1(0);
+        for (size_t v = 0; v < V::kVectors; ++v) ll[p][v] = both[p][v] = hh[p][v] = V::Set1(0);
       }
-      for (size_t d = 0; d < terms; ++d) {
+      const auto term = [&](size_t d) __attribute__((always_inline)) {
 #pragma GCC unroll 4
         for (size_t v = 0; v < V::kVectors; ++v) {
           const T x = V::Load(database + d * kTile + at + v * L);
           const T xl = V::And(x, mask);
-          const T xh = V::Right25(x);
+          const T xh = V::template Right<25>(x);
+          const T xs = V::Add(xl, xh);
 #pragma GCC unroll 2
           for (size_t p = 0; p < 2; ++p) {
             const T y = V::Load(query + (d * 2 + p) * kTile + at + v * L);
             const T yl = V::And(y, mask);
-            const T yh = V::Right25(y);
+            const T yh = V::template Right<25>(y);
             ll[p][v] = V::Add(ll[p][v], V::Mul32(xl, yl));
-            mid[p][v] = V::Add(V::Add(mid[p][v], V::Mul32(xl, yh)), V::Mul32(xh, yl));
+            both[p][v] = V::Add(both[p][v], V::Mul32(xs, V::Add(yl, yh)));
             hh[p][v] = V::Add(hh[p][v], V::Mul32(xh, yh));
           }
         }
+      };
+      const size_t early = at == 0 ? fetched : 0;
+      for (size_t d = 0; d < early; ++d) {
+        V::Prefetch(ahead + d * kTile);
+        term(d);
       }
+      for (size_t d = early; d < terms; ++d) term(d);
 #pragma GCC unroll 2
       for (size_t p = 0; p < 2; ++p) {
 #pragma GCC unroll 4
         for (size_t v = 0; v < V::kVectors; ++v) {
-          alignas(64) uint64_t a[L], b[L], c[L];
-          V::Store(a, ll[p][v]);
-          V::Store(b, mid[p][v]);
-          V::Store(c, hh[p][v]);
+          const T mid = V::Sub(both[p][v], V::Add(ll[p][v], hh[p][v]));
           uint64_t* low = acc + 2 * p * kTile + at + v * L;
           uint64_t* high = low + kTile;
           // ll + 2^25 mid + 2^50 hh as low + 2^52 high.
-          for (size_t i = 0; i < L; ++i) {
-            low[i] += a[i] + ((b[i] & ((uint64_t{1} << 27) - 1)) << 25) + ((c[i] & 3) << 50);
-            high[i] += (b[i] >> 27) + (c[i] >> 2);
-          }
+          const T part =
+              V::Add(V::template Left<25>(V::And(mid, lower27)), V::template Left<50>(V::And(hh[p][v], three)));
+          V::Store(low, V::Add(V::Load(low), V::Add(ll[p][v], part)));
+          V::Store(high, V::Add(V::Load(high), V::Add(V::template Right<27>(mid), V::template Right<2>(hh[p][v]))));
         }
       }
     }
   }
   static void Accumulate(const uint64_t* const* database, size_t blocks, const uint64_t* query, size_t terms,
-                         uint64_t* const* acc, const MacAhead&) {
-    for (size_t b = 0; b < blocks; ++b) One(database[b], query, terms, acc[b]);
+                         uint64_t* const* acc, const MacAhead& ahead) {
+    const size_t fetched = ahead.terms < terms ? ahead.terms : terms;
+    for (size_t b = 0; b < blocks; ++b) {
+      const bool fetch = b < ahead.blocks;
+      One(database[b], query, terms, acc[b], fetch ? ahead.database[b] : nullptr, fetch ? fetched : 0);
+    }
   }
 };
 
