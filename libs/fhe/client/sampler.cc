@@ -112,6 +112,8 @@ void SampleError(absl::Span<int8_t> out) {
     stream.Fill(bytes, kTogether * kBinomialBytes);
     if (now % 8 == 0 && HasVectorPopcount()) {
       CentredBinomialAvx512(bytes, out.data() + i, now);
+    } else if (now % 32 == 0 && BestIsa() >= Isa::kAvx2) {
+      CentredBinomialAvx2(bytes, out.data() + i, now);
     } else {
       CentredBinomialScalar(bytes, out.data() + i, now);
     }

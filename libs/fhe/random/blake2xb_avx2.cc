@@ -14,16 +14,36 @@ struct Lanes4 {
   static type Add(type a, type b) { return _mm256_add_epi64(a, b); }
   static type Xor(type a, type b) { return _mm256_xor_si256(a, b); }
   static type Xor3(type a, type b, type c) { return Xor(a, Xor(b, c)); }
+  // One shuffle where whole bytes move, instead of two shifts and their union; by 63, twice the word and its top bit.
   template <int kBits>
   static type Ror(type a) {
-    return _mm256_or_si256(_mm256_srli_epi64(a, kBits), _mm256_slli_epi64(a, 64 - kBits));
+    if constexpr (kBits == 32) {
+      return _mm256_shuffle_epi32(a, 0xB1);
+    } else if constexpr (kBits == 63) {
+      return Xor(_mm256_srli_epi64(a, 63), Add(a, a));
+    } else {
+      static_assert(kBits == 24 || kBits == 16);
+      constexpr int k = kBits / 8;
+      const type order = _mm256_broadcastsi128_si256(
+          _mm_set_epi8(8 + (7 + k) % 8, 8 + (6 + k) % 8, 8 + (5 + k) % 8, 8 + (4 + k) % 8, 8 + (3 + k) % 8,
+                       8 + (2 + k) % 8, 8 + (1 + k) % 8, 8 + k, (7 + k) % 8, (6 + k) % 8, (5 + k) % 8, (4 + k) % 8,
+                       (3 + k) % 8, (2 + k) % 8, (1 + k) % 8, k));
+      return _mm256_shuffle_epi8(a, order);
+    }
   }
+  // Two 4 x 4 transposes of words: pairs of words, then halves.
   static void StoreBlocks(uint8_t* out, const type* words) {
-    alignas(32) uint64_t lanes[8][4];
-    for (int w = 0; w < 8; ++w) _mm256_store_si256(reinterpret_cast<__m256i*>(lanes[w]), words[w]);
-    uint64_t* to = reinterpret_cast<uint64_t*>(out);
-    for (int l = 0; l < 4; ++l) {
-      for (int w = 0; w < 8; ++w) __builtin_memcpy(to + 8 * l + w, &lanes[w][l], 8);
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) {
+      const type* w = words + 4 * half;
+      const type even0 = _mm256_unpacklo_epi64(w[0], w[1]), odd0 = _mm256_unpackhi_epi64(w[0], w[1]);
+      const type even1 = _mm256_unpacklo_epi64(w[2], w[3]), odd1 = _mm256_unpackhi_epi64(w[2], w[3]);
+      const type rows[4] = {_mm256_permute2x128_si256(even0, even1, 0x20), _mm256_permute2x128_si256(odd0, odd1, 0x20),
+                            _mm256_permute2x128_si256(even0, even1, 0x31), _mm256_permute2x128_si256(odd0, odd1, 0x31)};
+#pragma GCC unroll 4
+      for (int l = 0; l < 4; ++l) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 64 * l + 32 * half), rows[l]);
+      }
     }
   }
 };

@@ -43,15 +43,27 @@ void StreamBlocks(const Seed& seed, uint64_t counter, size_t count, uint8_t* out
   }
 }
 
+SeedStream::SeedStream(const Seed& seed) : seed_(seed) {
+  if (seed.generator == Generator::kBlake2xb) blake2xb::CompressKey(seed.bytes.data(), keyed_);
+}
+
+void SeedStream::Blocks(size_t count, uint8_t* out) {
+  if (seed_.generator == Generator::kBlake2xb) {
+    blake2xb::Best()(keyed_, counter_, count, out);
+  } else {
+    StreamBlocks(seed_, counter_, count, out);
+  }
+  counter_ += count;
+}
+
 void SeedStream::Read(absl::Span<uint8_t> out) {
   while (!out.empty()) {
     if (used_ == block_.size()) {
       const size_t whole = out.size() / block_.size();
-      StreamBlocks(seed_, counter_, whole, out.data());
-      counter_ += whole;
+      Blocks(whole, out.data());
       out.remove_prefix(whole * block_.size());
       if (out.empty()) return;
-      StreamBlocks(seed_, counter_++, 1, block_.data());
+      Blocks(1, block_.data());
       used_ = 0;
     }
     const size_t take = std::min(out.size(), block_.size() - used_);
@@ -68,6 +80,10 @@ uint64_t AcceptedBelow(const Modulus& q) {
   constexpr uint64_t kAll = ~uint64_t{0};
   return kAll - kAll % q.value() - 1;
 }
+
+// Blocks that are expanded before their words are reduced: as many as the lanes that compute roots side by side, and
+// few enough to stay in the first-level cache.
+constexpr size_t kTogetherBytes = 8 * kStreamBlockBytes;
 
 // Reduces all rows; false when a word of them is one that is to be replaced.
 bool ReduceRows(absl::Span<const Modulus> primes, size_t degree, absl::Span<uint64_t> words) {
@@ -87,10 +103,18 @@ bool ReduceRows(absl::Span<const Modulus> primes, size_t degree, absl::Span<uint
 
 void ExpandUniform(const Seed& seed, absl::Span<const Modulus> primes, size_t degree, absl::Span<uint64_t> out) {
   const auto bytes = absl::MakeSpan(reinterpret_cast<uint8_t*>(out.data()), out.size() * sizeof(uint64_t));
-  SeedStream(seed).Read(bytes);
-  // Rejected words are rare for primes just below a power of two, so they are looked for afterwards; the words are
-  // public, so branching on them is fine.
-  if (ReduceRows(primes, degree, out)) return;
+  const size_t row_bytes = degree * sizeof(uint64_t);
+  const size_t rows_together = std::max<size_t>(1, kTogetherBytes / row_bytes);
+  SeedStream first(seed);
+  bool accepted = true;
+  for (size_t row = 0, now; row < primes.size(); row += now) {
+    now = std::min(rows_together, primes.size() - row);
+    first.Read(bytes.subspan(row * row_bytes, now * row_bytes));
+    accepted &= ReduceRows(primes.subspan(row, now), degree, out.subspan(row * degree, now * degree));
+  }
+  // Rejected words are rare for primes just below a power of two, so the stream is read again where there are any; the
+  // words are public, so branching on them is fine.
+  if (accepted) return;
   SeedStream stream(seed);
   stream.Read(bytes);
   for (size_t j = 0; j < primes.size(); ++j) {

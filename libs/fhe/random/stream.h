@@ -31,11 +31,14 @@ void StreamBlocks(const Seed& seed, uint64_t counter, size_t count, uint8_t* out
 // Sequential bytes of a stream. Not thread safe.
 class SeedStream {
  public:
-  explicit SeedStream(const Seed& seed) : seed_(seed) {}
+  explicit SeedStream(const Seed& seed);
   void Read(absl::Span<uint8_t> out);
 
  private:
+  void Blocks(size_t count, uint8_t* out);
+
   Seed seed_;
+  uint64_t keyed_[8] = {};  // BLAKE2Xb's state after the seed
   uint64_t counter_ = 0;
   size_t used_ = kStreamBlockBytes;
   std::array<uint8_t, kStreamBlockBytes> block_;

@@ -121,10 +121,12 @@ TEST(SeedStreamTest, LongReadsGiveTheSameBytesAsBlockByBlock) {
 }
 
 TEST(UniformKernelsTest, EveryKernelEqualsLongDivision) {
-  for (uint64_t q : {uint64_t{4099}, uint64_t{12289}, uint64_t{417793}, uint64_t{0xffffee001}, uint64_t{0x1ffffe0001},
-                     uint64_t{0x2000000005001}, uint64_t{0x3ffffffffc001}, uint64_t{0xffffffffffe8001}}) {
+  for (uint64_t q :
+       {uint64_t{4099}, uint64_t{12289}, uint64_t{16411}, uint64_t{417793}, uint64_t{0xffffee001},
+        uint64_t{0x1ffffe0001}, uint64_t{0x2000000005001}, uint64_t{0x3ffffffffc001}, uint64_t{0xffffffffffe8001}}) {
     const Modulus m(q);
     std::vector<const uniform::Kernels*> kernels = {&uniform::kScalar, &uniform::Best(m.bits())};
+    if (BestIsa() >= Isa::kAvx2 && m.bits() >= 15 && m.bits() <= 50) kernels.push_back(&uniform::kAvx2);
     std::vector<uint64_t> words(4096);
     uint64_t x = 88172645463325252;
     for (uint64_t& w : words) {

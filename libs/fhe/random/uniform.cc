@@ -29,7 +29,8 @@ uint64_t Reduce(uint64_t* words, size_t n, const Divisor& d) {
 const Kernels kScalar = {&Largest, &Reduce};
 
 const Kernels& Best(int bits) {
-  return BestIsa() == Isa::kAvx512Ifma && bits >= 13 && bits <= 50 ? kAvx512Ifma : kScalar;
+  if (BestIsa() == Isa::kAvx512Ifma && bits >= 13 && bits <= 50) return kAvx512Ifma;
+  return BestIsa() >= Isa::kAvx2 && bits >= 15 && bits <= 50 ? kAvx2 : kScalar;
 }
 
 }  // namespace alcove::fhe::uniform

@@ -23,6 +23,8 @@ struct Kernels {
 };
 
 extern const Kernels kScalar;
+// For q of 15 to 50 bits.
+extern const Kernels kAvx2;
 // For q of 13 to 50 bits.
 extern const Kernels kAvx512Ifma;
 
