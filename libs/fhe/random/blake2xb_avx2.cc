@@ -6,9 +6,21 @@
 namespace alcove::fhe::blake2xb {
 namespace {
 
+struct Order {
+  alignas(32) uint8_t from[32];
+};
+// Byte i of a word rotated right by k bytes is its byte i + k.
+constexpr Order RotateBytes(unsigned k) {
+  Order out{};
+  for (unsigned i = 0; i < 32; ++i) out.from[i] = static_cast<uint8_t>(i % 16 / 8 * 8 + (i + k) % 8);
+  return out;
+}
+constexpr Order kTwoBytes = RotateBytes(2), kThreeBytes = RotateBytes(3);
+
 struct Lanes4 {
   using type = __m256i;
   static constexpr uint64_t kLanes = 4;
+  static constexpr int kLockStep = 2;
   static type Set1(uint64_t x) { return _mm256_set1_epi64x(static_cast<long long>(x)); }
   static type Iota() { return _mm256_set_epi64x(3, 2, 1, 0); }
   static type Add(type a, type b) { return _mm256_add_epi64(a, b); }
@@ -23,12 +35,9 @@ struct Lanes4 {
       return Xor(_mm256_srli_epi64(a, 63), Add(a, a));
     } else {
       static_assert(kBits == 24 || kBits == 16);
-      constexpr int k = kBits / 8;
-      const type order = _mm256_broadcastsi128_si256(
-          _mm_set_epi8(8 + (7 + k) % 8, 8 + (6 + k) % 8, 8 + (5 + k) % 8, 8 + (4 + k) % 8, 8 + (3 + k) % 8,
-                       8 + (2 + k) % 8, 8 + (1 + k) % 8, 8 + k, (7 + k) % 8, (6 + k) % 8, (5 + k) % 8, (4 + k) % 8,
-                       (3 + k) % 8, (2 + k) % 8, (1 + k) % 8, k));
-      return _mm256_shuffle_epi8(a, order);
+      // The order stays in memory: with sixteen working words there is no register left for it.
+      asm("vpshufb %1, %0, %0" : "+x"(a) : "m"(kBits == 24 ? kThreeBytes : kTwoBytes));
+      return a;
     }
   }
   // Two 4 x 4 transposes of words: pairs of words, then halves.

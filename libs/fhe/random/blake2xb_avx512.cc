@@ -9,6 +9,7 @@ namespace {
 struct Lanes8 {
   using type = __m512i;
   static constexpr uint64_t kLanes = 8;
+  static constexpr int kLockStep = 4;
   static type Set1(uint64_t x) { return _mm512_set1_epi64(static_cast<long long>(x)); }
   static type Iota() { return _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0); }
   static type Add(type a, type b) { return _mm512_add_epi64(a, b); }

@@ -1,8 +1,8 @@
 // Roots and output blocks of BLAKE2Xb side by side, one per vector lane. V supplies vectors of 64-bit words; the
 // instruction-set files instantiate it.
 //
-// V: type, kLanes, Set1, Iota (0, 1, …), Add, Xor, Xor3, Ror<bits>, StoreBlocks(out, words[8]) which writes lane l's
-// eight words as 64 bytes at out + 64 * l.
+// V: type, kLanes, kLockStep, Set1, Iota (0, 1, …), Add, Xor, Xor3, Ror<bits>, StoreBlocks(out, words[8]) which writes
+// lane l's eight words as 64 bytes at out + 64 * l.
 //
 // Limit: a compression is 12 rounds of 8 mixings of 12 instructions and 96 additions of message words (half of them are
 // zero), 1,250 on two ports for eight output blocks.
@@ -36,28 +36,33 @@ struct Lanes {
     uint64_t start[16];
   };
 
-  // Four mixings side by side, of columns or diagonals: b, c and d of mixing i are words 4 + (i + kShift) % 4 and so
-  // on. Those whose bits are set in kSkip are left out.
+  // Four mixings, of columns or diagonals, kLockStep of them side by side, as many as the registers let go on without
+  // being stored: b, c and d of mixing i are words 4 + (i + kShift) % 4 and so on. Those whose bits are set in kSkip
+  // are left out.
   template <int kShift, int kSkip>
   [[gnu::always_inline]] static void Mix4(T* v, const T* x, const T* y) {
-    const auto each = [](auto step) __attribute__((always_inline)) {
+    constexpr int kStep = V::kLockStep;
 #pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) {
-        if ((kSkip >> i & 1) == 0) step(i, 4 + (i + kShift) % 4, 8 + (i + 2 * kShift) % 4, 12 + (i + 3 * kShift) % 4);
-      }
-    };
-    each([&](int i, int b, int, int) __attribute__((always_inline)) { v[i] = V::Add(V::Add(v[i], x[i]), v[b]); });
-    each([&](int i, int, int, int d)
-             __attribute__((always_inline)) { v[d] = V::template Ror<32>(V::Xor(v[d], v[i])); });
-    each([&](int, int, int c, int d) __attribute__((always_inline)) { v[c] = V::Add(v[c], v[d]); });
-    each([&](int, int b, int c, int)
-             __attribute__((always_inline)) { v[b] = V::template Ror<24>(V::Xor(v[b], v[c])); });
-    each([&](int i, int b, int, int) __attribute__((always_inline)) { v[i] = V::Add(V::Add(v[i], y[i]), v[b]); });
-    each([&](int i, int, int, int d)
-             __attribute__((always_inline)) { v[d] = V::template Ror<16>(V::Xor(v[d], v[i])); });
-    each([&](int, int, int c, int d) __attribute__((always_inline)) { v[c] = V::Add(v[c], v[d]); });
-    each([&](int, int b, int c, int)
-             __attribute__((always_inline)) { v[b] = V::template Ror<63>(V::Xor(v[b], v[c])); });
+    for (int first = 0; first < 4; first += kStep) {
+      const auto each = [first](auto step) __attribute__((always_inline)) {
+#pragma GCC unroll 4
+        for (int i = first; i < first + kStep; ++i) {
+          if ((kSkip >> i & 1) == 0) step(i, 4 + (i + kShift) % 4, 8 + (i + 2 * kShift) % 4, 12 + (i + 3 * kShift) % 4);
+        }
+      };
+      each([&](int i, int b, int, int) __attribute__((always_inline)) { v[i] = V::Add(V::Add(v[i], x[i]), v[b]); });
+      each([&](int i, int, int, int d)
+               __attribute__((always_inline)) { v[d] = V::template Ror<32>(V::Xor(v[d], v[i])); });
+      each([&](int, int, int c, int d) __attribute__((always_inline)) { v[c] = V::Add(v[c], v[d]); });
+      each([&](int, int b, int c, int)
+               __attribute__((always_inline)) { v[b] = V::template Ror<24>(V::Xor(v[b], v[c])); });
+      each([&](int i, int b, int, int) __attribute__((always_inline)) { v[i] = V::Add(V::Add(v[i], y[i]), v[b]); });
+      each([&](int i, int, int, int d)
+               __attribute__((always_inline)) { v[d] = V::template Ror<16>(V::Xor(v[d], v[i])); });
+      each([&](int, int, int c, int d) __attribute__((always_inline)) { v[c] = V::Add(v[c], v[d]); });
+      each([&](int, int b, int c, int)
+               __attribute__((always_inline)) { v[b] = V::template Ror<63>(V::Xor(v[b], v[c])); });
+    }
   }
   // Rounds are unrolled so that the schedule is known at compile time: words from kWords on are zero. kStarted leaves
   // out what Root::start has done.
