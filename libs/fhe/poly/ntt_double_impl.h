@@ -7,12 +7,13 @@
 // gives t = x w - e q exactly with |t| <= (1/2 + |x| 2^-53) q, for |x| < 2^52: e is within 1/2 + |x w / q| 2^-52 of the
 // quotient; h - e q is an integer of at most |t| + 2^47 in absolute value, so it and t are exact (the technique of
 // FLINT's fft_small, Schultz 2022). e is rounded by adding and subtracting 3 2^51, which needs |x w'| < 2^51. Six
-// instructions; x - q round(x / q) is within q/2 (and one) for three.
+// instructions, whose time does not depend on the values, none being subnormal; x - q round(x / q) is within q/2 (and
+// one) for three.
 //
 // Ranges, bounds of |x| in multiples of q. What fits below 2^52: 4q for q < 2^50, 16q for q < 2^48.
 // Forward (x' = x + t, y' = x - t) from an input below 2q, so that every level adds the bound of its t:
 //   q < 2^50: 2, 2.75, 3.6; then by fours x is reduced first, giving 1.5, and 2.2, 2.9, 3.8 without.
-//   q < 2^48: 2, 2.6, … 12.4 after fifteen levels, never reduced.
+//   q < 2^48: 2, 2.6, … 12.6 after fifteen levels, never reduced.
 // Inverse (x' = x + y, y' = (x - y) w) from canonical values; sums double, and products are within q:
 //   q < 2^50: 1, 2, and the sums of every second level, 4, are reduced.
 //   q < 2^48: 1, 2, 4, 8, and the sums of every fourth level, 16, are reduced.
