@@ -35,6 +35,14 @@ struct ProductsDouble {
   // x in [0, p) centred.
   KERNEL_INLINE static T Centre(T x, T p, T above_half) { return V::Fnma(V::Step(x, above_half), p, x); }
 
+  // w in [0, q) with the double nearest w / q: t is within 3/4 q.
+  static void Multiply(uint64_t* out, const uint64_t* x, const uint64_t* w, const uint64_t* wq, uint64_t q, size_t n) {
+    const Constants c = Set(q);
+    for (size_t i = 0; i < n; i += L) {
+      V::StoreResidue(out + i, Transform::Product(V::FromWords(x + i), {V::FromWords(w + i), V::Load(wq + i)}, c), c.q);
+    }
+  }
+
   static void MultiplyValues(uint64_t* out, const uint64_t* x, const uint64_t* y, uint64_t q, size_t n) {
     const Constants c = Set(q);
     for (size_t i = 0; i < n; i += L) {
@@ -171,6 +179,7 @@ struct ProductsDouble {
   static constexpr void AddTo(Kernels& k) {
     k.forward = &Transform::Forward;
     k.inverse = &Transform::Inverse;
+    k.multiply = &Multiply;
     k.multiply_values = &MultiplyValues;
     k.sum_operand = SumOperand::kCentredDouble;
     k.sum_products = &SumProducts;
