@@ -94,24 +94,44 @@ void DotF16Rows(const float* q, size_t n, const uint8_t* base, size_t stride, co
   for (size_t j = 0; j < count; ++j) out[j] = DotF16(q, reinterpret_cast<const uint16_t*>(base + ids[j] * stride), n);
 }
 
-// u8 * s8 pairs overflow the 16-bit sums of vpmaddubsw, so both sides are widened to 16 bits first.
+// Sums of kRows rows of u8 codes with the same s8 query. u8 * s8 pairs overflow the 16-bit sums of vpmaddubsw, so bytes
+// at even and at odd places are multiplied apart, as 16-bit numbers: masks and shifts, which are cheaper than widening,
+// and the query's share of them is spread over the rows.
+template <int kRows>
+inline void DotU8Block(const int8_t* q, size_t n, const uint8_t* const* codes, int32_t* out) {
+  const __m256i low = _mm256_set1_epi16(0xff);
+  __m256i sums[kRows];
+  for (int r = 0; r < kRows; ++r) sums[r] = _mm256_setzero_si256();
+  size_t i = 0;
+  for (; i + 32 <= n; i += 32) {
+    const __m256i query = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(q + i));
+    const __m256i q_even = _mm256_srai_epi16(_mm256_slli_epi16(query, 8), 8);
+    const __m256i q_odd = _mm256_srai_epi16(query, 8);
+    for (int r = 0; r < kRows; ++r) {
+      const __m256i code = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes[r] + i));
+      const __m256i even = _mm256_madd_epi16(_mm256_and_si256(code, low), q_even);
+      const __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(code, 8), q_odd);
+      sums[r] = _mm256_add_epi32(sums[r], _mm256_add_epi32(even, odd));
+    }
+  }
+  for (int r = 0; r < kRows; ++r) {
+    int32_t sum = Sum(sums[r]);
+    for (size_t rest = i; rest < n; ++rest) sum += int32_t{codes[r][rest]} * q[rest];
+    out[r] = sum;
+  }
+}
+
 void DotU8Rows(const int8_t* q, size_t n, const uint8_t* base, size_t stride, const uint32_t* ids, size_t count,
                int32_t* out) {
-  for (size_t j = 0; j < count; ++j) {
-    const uint8_t* code = base + ids[j] * stride;
-    __m256i s0 = _mm256_setzero_si256(), s1 = s0;
-    size_t i = 0;
-    for (; i + 32 <= n; i += 32) {
-      const __m256i c0 = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(code + i)));
-      const __m256i c1 = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(code + i + 16)));
-      const __m256i q0 = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(q + i)));
-      const __m256i q1 = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(q + i + 16)));
-      s0 = _mm256_add_epi32(s0, _mm256_madd_epi16(c0, q0));
-      s1 = _mm256_add_epi32(s1, _mm256_madd_epi16(c1, q1));
-    }
-    int32_t sum = Sum(_mm256_add_epi32(s0, s1));
-    for (; i < n; ++i) sum += int32_t{code[i]} * q[i];
-    out[j] = sum;
+  size_t j = 0;
+  for (; j + 4 <= count; j += 4) {
+    const uint8_t* const codes[4] = {base + ids[j] * stride, base + ids[j + 1] * stride, base + ids[j + 2] * stride,
+                                     base + ids[j + 3] * stride};
+    DotU8Block<4>(q, n, codes, out + j);
+  }
+  for (; j < count; ++j) {
+    const uint8_t* const code = base + ids[j] * stride;
+    DotU8Block<1>(q, n, &code, out + j);
   }
 }
 
