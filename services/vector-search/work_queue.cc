@@ -14,6 +14,8 @@ namespace {
 // Tasks kept off the loops for each kShort that one took there, and the most of them.
 constexpr int64_t kPenalty = 8;
 constexpr int64_t kMaxPenalty = 16384;
+// Of kShort: one that long is no accident.
+constexpr int64_t kLong = 4;
 // Tasks the mean of a turn looks back over, about.
 constexpr int64_t kMeanOver = 16;
 
@@ -69,6 +71,8 @@ void WorkQueue::EndTurn(Turn& turn) {
     turn.mean_ns += (took - turn.mean_ns) / kMeanOver;
     if (took <= longest) continue;
     short_so_far = false;
+    // A single one may have met a page fault or a neighbour on its core.
+    if (took <= kLong * longest && turn.mean_ns <= longest / 2) continue;
     not_short_.store(std::min(kPenalty * (took / longest), kMaxPenalty), std::memory_order_relaxed);
   }
 }

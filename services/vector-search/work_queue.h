@@ -34,7 +34,7 @@ class WorkQueue {
   TaskPool& pool() { return pool_; }
 
   static constexpr absl::Duration kShort = absl::Microseconds(500);
-  static constexpr absl::Duration kTurn = absl::Microseconds(250);
+  static constexpr absl::Duration kTurn = absl::Microseconds(500);
 
  private:
   // The loop's own.

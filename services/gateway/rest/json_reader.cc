@@ -19,6 +19,7 @@
 #include "libs/common/status.h"
 #include "libs/common/text.h"
 #include "services/gateway/rest/scalar_text.h"
+#include "services/gateway/rest/short_decimal.h"
 #include "services/gateway/rest/text_view.h"
 
 namespace alcove::gateway {
@@ -234,6 +235,10 @@ class Reader {
     for (auto element : array) {
       od::value item;
       if (auto error = element.get(item)) return Malformed(error);
+      if (const std::optional<float> plain = ReadShortDecimal(item.raw_json_token())) {
+        floats.Add(*plain);
+        continue;
+      }
       double number = 0;
       const simdjson::error_code error = item.get_double().get(number);
       if (error == simdjson::SUCCESS && std::abs(number) < kLargestFloatInput) {
