@@ -70,7 +70,7 @@ TEST(ConcurrentHnsw, SearchesWhileRowsComeChangeAndGo) {
   EXPECT_EQ(twice.load(), 0);
   EXPECT_LE(missed.load(), asked.load() / 100);
   for (size_t i = 0; i < 400; ++i) {
-    EXPECT_EQ(index->Search(Nth(data, i, kDim), {.k = 1, .ef = 64})->front().row, i);
+    EXPECT_EQ(index->Search(Nth(data, i, kDim), {.k = 1, .ef = 400})->front().row, i);
   }
 }
 

@@ -2,6 +2,7 @@
 // the swept nodes by links to what lay behind them, as FreshDiskANN does (Singh et al., 2021, section 4.2); afterwards
 // nothing leads to the swept nodes and they can be used again.
 #include <algorithm>
+#include <utility>
 
 #include "libs/ann/graph.h"
 
@@ -88,6 +89,77 @@ void Graph::Relink(NodeId node, int level, std::vector<Near>& linked, Scratch& s
   for (size_t i = 0; i < linked.size(); ++i) own[i] = linked[i].node;
   std::lock_guard lock(links_.lock(node));
   links_.Write(node, level, {own, linked.size()});
+}
+
+// Adds what the layer's links lead to from those found, as far as they lead.
+void Graph::Spread(int level, std::vector<NodeId>& found, std::vector<bool>& reached) const {
+  NodeId next[NodeStore::kBatch];
+  for (size_t done = 0; done < found.size(); ++done) {
+    if (links_.level(found[done]) < level) continue;
+    const size_t count = links_.Read(found[done], level, next);
+    for (size_t i = 0; i < count; ++i) {
+      if (reached[next[i]]) continue;
+      reached[next[i]] = true;
+      found.push_back(next[i]);
+    }
+  }
+}
+
+size_t Graph::Reconnect(Scratch& scratch) {
+  const Entry entry = this->entry();
+  if (entry.node == kNoNode) return 0;
+  std::vector<bool> reached(rows_.nodes());
+  std::vector<NodeId> found{entry.node};
+  reached[entry.node] = true;
+  for (int level = entry.level; level >= 0; --level) Spread(level, found, reached);
+  size_t attached = 0;
+  for (NodeId node = 0; node < reached.size() && found.size() < reached.size(); ++node) {
+    if (reached[node]) continue;
+    Attach(node, scratch);
+    ++attached;
+    std::vector<NodeId> behind{node};
+    reached[node] = true;
+    Spread(0, behind, reached);
+    found.insert(found.end(), behind.begin(), behind.end());
+  }
+  return attached;
+}
+
+// Makes a link to a node that none leads to: from the nearest that has room, else from the nearest of all, whose
+// farthest link then goes by way of the node.
+void Graph::Attach(NodeId node, Scratch& scratch) {
+  std::vector<float> vector(options_.dim);
+  store_->Read(node, vector.data());
+  store_->Prepare(vector.data(), scratch.query);
+  SearchLayer(scratch, entry(), 0, options_.ef_construction, nullptr);
+  const size_t most = links_.capacity(0);
+  NodeId own[NodeStore::kBatch];
+  for (size_t i = 0; i < scratch.pool.size(); ++i) {
+    const NodeId near = scratch.pool.node(i);
+    std::lock_guard lock(links_.lock(near));
+    size_t count = links_.Read(near, 0, own);
+    if (count >= most) continue;
+    own[count++] = node;
+    return links_.Write(near, 0, {own, count});
+  }
+  const NodeId nearest = scratch.pool.node(0);
+  size_t count = links_.Read(nearest, 0, own);
+  float distances[NodeStore::kBatch];
+  store_->PrepareNode(nearest, scratch.node_query);
+  store_->Compare(scratch.node_query, own, count, distances);
+  const auto farthest = static_cast<size_t>(std::max_element(distances, distances + count) - distances);
+  const NodeId moved = std::exchange(own[farthest], node);
+  NodeId next[NodeStore::kBatch];
+  size_t next_count = links_.Read(node, 0, next);
+  if (std::find(next, next + next_count, moved) == next + next_count) {
+    // Nobody comes this way yet: none of the node's own links is anyone's last.
+    if (next_count == most) --next_count;
+    next[next_count++] = moved;
+    std::lock_guard lock(links_.lock(node));
+    links_.Write(node, 0, {next, next_count});
+  }
+  std::lock_guard lock(links_.lock(nearest));
+  links_.Write(nearest, 0, {own, count});
 }
 
 void Graph::ReplaceEntry() {

@@ -245,6 +245,10 @@ void HnswIndex::SweepAll() {
 absl::Status HnswIndex::Rebuild(bool wide) {
   SweepAll();
   ALCOVE_ASSIGN_OR_RETURN(std::unique_ptr<Graph> next, Relabel(*current_, wide));
+  {
+    const EpochDomain::Pin pin = epochs_.Enter();
+    next->Reconnect(ScratchOf(pin));
+  }
   graph_.store(next.get(), std::memory_order_seq_cst);
   current_.swap(next);
   const uint64_t ticket = epochs_.Retire();

@@ -1,12 +1,14 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include "libs/ann/graph.h"
 #include "libs/ann/hnsw_index.h"
 #include "libs/ann/index.h"
 #include "libs/ann/test_data.h"
@@ -196,6 +198,57 @@ TEST(Hnsw, ChangesToWideLinksWhenItOutgrowsNarrowOnes) {
   EXPECT_GE(Recall(index, *oracle, Clustered(50, kDim, 7), {.k = 10, .ef = 80}), 0.95);
   for (RowId row = 0; row < 1100; row += 31) {
     EXPECT_EQ(index.Search(Nth(data, row, kDim), {.k = 1, .ef = 40})->front().row, row);
+  }
+}
+
+// Cuts every link to some nodes, of which some lead to each other.
+TEST(Hnsw, ReconnectMakesAWayToEveryNode) {
+  constexpr size_t kNodes = 600, kSmall = 16;
+  for (const bool full : {false, true}) {
+    auto graph =
+        *Graph::Make({.dim = kSmall, .m = full ? size_t{4} : size_t{16}, .ef_construction = 40, .max_rows = kNodes},
+                     /*wide=*/false);
+    const auto data = Clustered(kNodes, kSmall, 5);
+    ASSERT_TRUE(graph->store().Grow(kNodes).ok());
+    ASSERT_TRUE(graph->links().Grow(kNodes).ok());
+    std::vector<RowId> rows(kNodes);
+    std::iota(rows.begin(), rows.end(), RowId{0});
+    ASSERT_TRUE(graph->rows().Restore(rows, std::vector<uint8_t>(kNodes, LinkStore::kAlive)).ok());
+    Scratch scratch;
+    for (NodeId node = 0; node < kNodes; ++node) {
+      graph->store().Write(node, data.data() + node * kSmall, scratch.query);
+      ASSERT_TRUE(graph->links().Init(node, graph->DrawLevel(node)).ok());
+      graph->store().Prepare(data.data() + node * kSmall, scratch.query);
+      graph->Insert(node, scratch);
+    }
+    const auto cut = [&](NodeId node) { return node != graph->entry().node && node % 10 < 3; };
+    NodeId links[NodeStore::kBatch];
+    size_t expected = 0;
+    for (NodeId node = 0; node < kNodes; ++node) {
+      expected += cut(node) ? 1 : 0;
+      for (int level = graph->links().level(node); level >= 0; --level) {
+        size_t count = graph->links().Read(node, level, links), kept = 0;
+        for (size_t i = 0; i < count; ++i) {
+          if (!cut(links[i]) || (level == 0 && cut(node) && links[i] == node + 1)) links[kept++] = links[i];
+        }
+        // Full lists all the same: the others' first link again and again.
+        if (full && level == 0 && kept > 0) {
+          while (kept < graph->links().capacity(0)) links[kept++] = links[0];
+        }
+        graph->links().Write(node, level, {links, kept});
+      }
+    }
+    const size_t attached = graph->Reconnect(scratch);
+    EXPECT_GT(attached, expected / 2);
+    EXPECT_LE(attached, expected);
+    EXPECT_EQ(graph->Reconnect(scratch), 0u);
+    size_t missed = 0;
+    for (NodeId node = 0; node < kNodes; ++node) {
+      graph->store().Prepare(data.data() + node * kSmall, scratch.query);
+      ASSERT_TRUE(graph->SearchLayer(scratch, graph->entry(), 0, kNodes, nullptr));
+      missed += scratch.pool.size() != kNodes ? 1 : 0;
+    }
+    EXPECT_EQ(missed, 0u);
   }
 }
 
