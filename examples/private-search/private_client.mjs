@@ -3,8 +3,14 @@
 //
 //   const client = await PrivateClient.create(seal, { url, apiKey });
 //   await client.uploadKeys('my laptop');
-//   const { hits } = await client.search('packages', vector, 10);
-//   await client.fetchDocuments(hits);
+//   const { parameters, hits } = await client.search('packages', vector, 10);
+//   await client.fetchDocuments(hits, parameters);
+//
+// Of a large collection it may have some clusters scored instead of all of it, which tells the server something of the query
+// (services/fhe-proxy/THREAT_MODEL.md, "Named clusters"). It takes a secret of the person's, kept for good:
+//
+//   const client = await PrivateClient.create(seal, { url, apiKey, groupSecret });   // 32 bytes, see newGroupSecret()
+//   await client.search('packages', vector, 10, { clusters: 2, neighbours: 4 });
 //
 // Requests are binary (content-type: application/octet-stream); answers come in frames, see docs/API.md.
 
@@ -126,6 +132,55 @@ export function scorePosition(layout, r) {
   return (r % stride) + Math.floor(r / stride) * chunk * stride + (chunk - 1) * stride;
 }
 
+// --- Named clusters: docs/API.md, "Clusters". Every client does this alike, so that clients with the same secret name the same
+// blocks.
+
+export const newGroupSecret = () => crypto.getRandomValues(new Uint8Array(32));
+export const hexOf = (bytes) => Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join('');
+// The secret from the text it is kept as.
+export function groupSecretFrom(text) {
+  const digits = text.trim();
+  if (!/^[0-9a-f]{64}$/i.test(digits)) throw new Error('a group secret is 64 hexadecimal digits');
+  return Uint8Array.from({ length: 32 }, (_, i) => parseInt(digits.slice(2 * i, 2 * i + 2), 16));
+}
+
+// The blocks to name for a vector, sorted; null for all of them, when there are too few clusters for two groups. The clusters
+// stand in the order of HMAC-SHA-256(secret, centroid) and are cut into groups of `group`, once and for all: a query names the
+// group its nearest cluster is in, with the `neighbours` nearest clusters of every member. So all queries near any member
+// name the same blocks, and repeating or varying a query tells the server nothing new.
+export async function chooseBlocks(parameters, vector, secret, { group, neighbours }) {
+  if (!(secret?.length === 32)) throw new Error('naming clusters takes a group secret of 32 bytes');
+  if (!(Number.isInteger(group) && group >= 1)) throw new Error('a group has 1 cluster or more');
+  if (!(Number.isInteger(neighbours) && neighbours >= 1)) throw new Error('a cluster has 1 neighbour or more, itself');
+  const { layout, quantisation } = parameters;
+  const clusters = (parameters.clusters ?? []).map(({ centroid = '', blocks = [], neighbours: near = [] }) => {
+    const bytes = fromBase64(centroid);
+    const sound = bytes.length === layout.dimension && near.length > 0 && blocks.every((b) => b < layout.blocks) &&
+        near.every((c) => c < parameters.clusters.length);
+    if (!sound) throw new Error('the server described its clusters in a way that does not add up');
+    return { bytes, numbers: new Int8Array(bytes.buffer), blocks, near };
+  });
+  const groups = Math.floor(clusters.length / group);
+  if (groups <= 1) return null;
+  // Rows of a cosine collection are as long as the scale: the nearest by distance. Otherwise the largest product.
+  const length = Math.hypot(...vector) || 1;
+  let mine = 0, largest = -Infinity;
+  clusters.forEach(({ numbers }, c) => {
+    let dot = 0, energy = 0;
+    numbers.forEach((v, d) => { dot += (vector[d] / length) * v; energy += v * v; });
+    const value = quantisation.normalise ? quantisation.row_scale * dot - energy / 2 : dot;
+    if (value > largest) [mine, largest] = [c, value];
+  });
+  const order = await Promise.all(clusters.map(async ({ bytes }, c) => [hexOf(await hmac(secret, bytes)), c]));
+  order.sort(([a, i], [b, j]) => (a < b ? -1 : a > b ? 1 : i - j));
+  // The last group takes what is left over.
+  const at = Math.min(Math.floor(order.findIndex(([, c]) => c === mine) / group), groups - 1);
+  const members = order.slice(at * group, at + 1 === groups ? undefined : (at + 1) * group);
+  const named = new Set();
+  for (const [, c] of members) for (const n of clusters[c].near.slice(0, neighbours)) for (const b of clusters[n].blocks) named.add(b);
+  return [...named].sort((a, b) => a - b);
+}
+
 // The signs of a layout, one bit a coefficient, as a function: -1 where a coefficient was negated.
 function signsOf(base64 = '') {
   const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
@@ -133,9 +188,9 @@ function signsOf(base64 = '') {
 }
 
 export class PrivateClient {
-  static async create(seal, { url = '', apiKey = '', set = 's50', fetch: fetcher = globalThis.fetch.bind(globalThis) } = {}) {
+  static async create(seal, { url = '', apiKey = '', set = 's50', groupSecret = null, fetch: fetcher = globalThis.fetch.bind(globalThis) } = {}) {
     const client = new PrivateClient();
-    Object.assign(client, { seal, url, apiKey, fetcher, steps: [], keyId: '' });
+    Object.assign(client, { seal, url, apiKey, groupSecret, fetcher, steps: [], keyId: '' });
     const found = await client.json('parameters', `/v1/private/parameters?name=${encodeURIComponent(set)}`);
     client.set = found.sets[0];
     const began = performance.now();
@@ -292,25 +347,28 @@ export class PrivateClient {
     return { replies, bytes: all.length };
   }
 
-  async collection(name, { documents = false } = {}) {
-    const query = new URLSearchParams({ parameter_set: this.set.name, with_documents: documents });
+  async collection(name, { documents = false, clusters = false } = {}) {
+    const query = new URLSearchParams({ parameter_set: this.set.name, with_documents: documents, with_clusters: clusters });
     return this.json(documents ? 'documents prepared' : 'parameters',
                      `/v1/private/collections/${encodeURIComponent(name)}?${query}`);
   }
 
-  // The best `limit` rows for a vector that stays here. A collection that changed meanwhile is looked at again.
-  async search(name, vector, limit = 10) {
+  // The best `limit` rows for a vector that stays here, and the blocks that were named (null: all were scored). A collection
+  // that changed meanwhile is looked at again. With `clusters` only those near the query and near clusters - 1 decoys are
+  // scored, and the server learns that the query is near one of these.
+  async search(name, vector, limit = 10, { clusters = 0, neighbours = 4 } = {}) {
     for (let attempt = 1; ; ++attempt) {
-      const parameters = await this.collection(name);
+      const parameters = await this.collection(name, { clusters: clusters > 0 });
+      const blocks = clusters > 0 ? await chooseBlocks(parameters, vector, this.groupSecret, { group: clusters, neighbours }) : null;
       try {
-        return { parameters, hits: await this.searchOnce(parameters, vector, limit) };
+        return { parameters, blocks, hits: await this.searchOnce(parameters, vector, limit, blocks) };
       } catch (error) {
         if (error.reason !== 'COLLECTION_CHANGED' || attempt === 4) throw error;
       }
     }
   }
 
-  async searchOnce(parameters, vector, limit) {
+  async searchOnce(parameters, vector, limit, blocks = null) {
     const { layout, quantisation, sequence, collection } = parameters;
     if (vector.length !== layout.dimension) {
       throw new Error(`the vector has ${vector.length} numbers; the collection has ${layout.dimension}`);
@@ -323,8 +381,11 @@ export class PrivateClient {
     this.step('query encrypted', began, 0, 0);
     began = performance.now();
     const query = new URLSearchParams({ key_id: this.keyId, collection, sequence, compression: 'zstd' });
+    for (const block of blocks ?? []) query.append('blocks', block);
     const { replies, bytes } = await this.frames(`/v1/private/search?${query}`, body);
     this.step('scores computed on ciphertext', began, body.length, bytes);
+    const expected = (blocks ?? { length: layout.blocks }).length;
+    if (replies.length !== expected) throw new Error(`the server answered ${replies.length} blocks of ${expected}`);
     began = performance.now();
     const hits = [];
     for (const reply of replies) {

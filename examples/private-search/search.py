@@ -3,13 +3,19 @@
     pip install -r requirements.txt
     ALCOVE_KEY=… python search.py packages "draw diagrams from text"
 
+Of a large collection, only the clusters near the query and near N - 1 decoys, see README.md:
+
+    ALCOVE_KEY=… python search.py --clusters N packages "draw diagrams from text"
+
 Only the standard library speaks to the server; tenseal.sealapi is Microsoft SEAL itself.
 """
 
+import argparse
 import base64
 import json
 import math
 import os
+import pathlib
 import struct
 import sys
 import tempfile
@@ -18,13 +24,15 @@ import urllib.request
 
 import tenseal.sealapi as seal
 
+from clusters import choose_blocks, group_secret
+
 URL = os.environ.get("ALCOVE", "http://127.0.0.1:8080")
 KEY = os.environ.get("ALCOVE_KEY", "")
 OCTETS = "application/octet-stream"
 
 
 def request(path, params=None, body=None, content_type="application/json", accept="application/json"):
-    url = URL + path + ("?" + urllib.parse.urlencode(params) if params else "")
+    url = URL + path + ("?" + urllib.parse.urlencode(params, doseq=True) if params else "")
     headers = {"accept": accept}
     if KEY:
         headers["authorization"] = "Bearer " + KEY
@@ -98,9 +106,12 @@ class Client:
         values = [v - self.t if v > self.t // 2 else v for v in values]
         return [-v if signs and signs[i // 8] >> i % 8 & 1 else v for i, v in enumerate(values)]
 
-    def search(self, collection, vector, count):
+    def search(self, collection, vector, count, choose=None):
+        """The best rows, and the blocks that were named (None: all were scored); `choose(parameters)` names them."""
         parameters = json.loads(request("/v1/private/collections/" + urllib.parse.quote(collection),
-                                        {"parameter_set": self.set["name"]}))
+                                        {"parameter_set": self.set["name"],
+                                         "with_clusters": "true" if choose else "false"}))
+        blocks = choose(parameters) if choose else None
         layout, numbers = parameters["layout"], parameters["quantisation"]
         length = math.sqrt(sum(v * v for v in vector))
         scale = numbers["query_scale"] / length
@@ -111,33 +122,55 @@ class Client:
             query += self.encrypt([round(v * scale) * factor % self.t for v in some])
         reply = request("/v1/private/search",
                         {"key_id": self.key_id, "collection": collection, "sequence": parameters["sequence"],
-                         "compression": "zstd"}, query, OCTETS, OCTETS)
+                         "compression": "zstd", "blocks": blocks or []}, query, OCTETS, OCTETS)
         stride, chunk = layout["stride"], layout["chunk"]
         signs = base64.b64decode(layout.get("signs", ""))
         unit = scale * numbers["row_scale"] * (length if numbers["normalise"] else 1)
-        hits = []
-        for facts, data in frames(reply):
+        hits, replies = [], list(frames(reply))
+        expected = layout["blocks"] if blocks is None else len(blocks)
+        if len(replies) != expected:
+            raise RuntimeError(f"the server answered {len(replies)} blocks of {expected}")
+        for facts, data in replies:
             scores = self.decrypt(data, signs)
             for r, row_id in enumerate(facts["ids"]):
                 at = r % stride + r // stride * chunk * stride + (chunk - 1) * stride
                 hits.append((scores[at] / unit, row_id))
         hits.sort(key=lambda hit: (-hit[0], hit[1]))
-        return hits[:count]
+        return hits[:count], blocks
+
+
+def positive(text):
+    if int(text) < 1:
+        raise ValueError
+    return int(text)
 
 
 def main():
-    if len(sys.argv) < 3:
-        sys.exit("usage: python search.py COLLECTION TEXT [COUNT]")
-    collection, text, count = sys.argv[1], sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 10
+    arguments = argparse.ArgumentParser(description="Searches without the server learning the query or the result.")
+    arguments.add_argument("collection")
+    arguments.add_argument("text")
+    arguments.add_argument("count", nargs="?", type=positive, default=10)
+    arguments.add_argument("--clusters", type=positive, help="score the clusters near the query and near N - 1 decoys only")
+    arguments.add_argument("--neighbours", type=positive, default=4, help="clusters scored around each of these")
+    arguments.add_argument("--keys", type=pathlib.Path, default=pathlib.Path.home() / ".alcove/private",
+                           help="folder of the secret that fixes the decoys")
+    given = arguments.parse_args()
+    choose = None
+    if given.clusters:
+        secret = group_secret(given.keys)
+        choose = lambda parameters: choose_blocks(parameters, vector, secret, given.clusters, given.neighbours)
     client = Client()
     client.upload_keys()
     # The server sees this text. A program with a model of its own embeds it here instead, and only ciphertext leaves.
-    body = json.dumps({"model": os.environ.get("ALCOVE_MODEL", "all-MiniLM-L6-v2"), "input": text,
+    body = json.dumps({"model": os.environ.get("ALCOVE_MODEL", "all-MiniLM-L6-v2"), "input": given.text,
                        "encoding_format": "float"})
     vector = json.loads(request("/v1/embeddings", body=body.encode()))["data"][0]["embedding"]
-    hits = client.search(collection, vector, count)
+    hits, blocks = client.search(given.collection, vector, given.count, choose)
+    if choose and blocks is None:
+        print("note: too few clusters to hide among; the whole collection was scored", file=sys.stderr)
     if os.environ.get("ALCOVE_JSON"):
-        print(json.dumps({"hits": [{"score": score, "id": row_id} for score, row_id in hits]}))
+        print(json.dumps({"hits": [{"score": score, "id": row_id} for score, row_id in hits],
+                          "named_blocks": blocks or []}))
     else:
         for score, row_id in hits:
             print("%.4f  %s" % (score, row_id))

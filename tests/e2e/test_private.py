@@ -86,12 +86,18 @@ def test_node_seal_finds_what_plain_search_finds(stack, texts, node_example):
     assert sent["evaluation keys uploaded"] <= 600000
 
 
-def test_tenseal_finds_what_plain_search_finds(stack, texts):
+@pytest.fixture(scope="module")
+def tenseal_python():
+    """A Python that has Microsoft SEAL, or None."""
     python = os.environ.get("ALCOVE_TENSEAL_PYTHON") or sys.executable
-    if python == sys.executable and importlib.util.find_spec("tenseal") is None:
+    return None if python == sys.executable and importlib.util.find_spec("tenseal") is None else python
+
+
+def test_tenseal_finds_what_plain_search_finds(stack, texts, tenseal_python):
+    if tenseal_python is None:
         pytest.skip("tenseal could not be installed; ALCOVE_TENSEAL_PYTHON may name a Python that has it")
     query = "music by the sea"
-    done = subprocess.run([python, EXAMPLES / "search.py", texts, query], capture_output=True, text=True, timeout=120,
+    done = subprocess.run([tenseal_python, EXAMPLES / "search.py", texts, query], capture_output=True, text=True, timeout=120,
                           env={**os.environ, "ALCOVE": stack.url, "ALCOVE_KEY": stack.key, "ALCOVE_JSON": "1"})
     assert done.returncode == 0, done.stderr
     assert_same(json.loads(done.stdout)["hits"], exact(stack, texts, query, 20))
@@ -276,7 +282,11 @@ def test_a_revoked_key_is_refused_for_ever(stack, texts, tmp_path):
     assert refused.returncode != 0 and "revoked" in refused.stderr
 
 
-@pytest.mark.skipif(not os.path.exists(os.environ.get("CHROMIUM", "/usr/bin/chromium")), reason="chromium is not installed")
+needs_chromium = pytest.mark.skipif(not os.path.exists(os.environ.get("CHROMIUM", "/usr/bin/chromium")),
+                                    reason="chromium is not installed")
+
+
+@needs_chromium
 def test_the_page_searches_in_a_browser(stack, texts, tmp_path):
     query = "music by the sea"
     done = subprocess.run(["node", "private_page.mjs", stack.url, stack.key, texts, query,
@@ -311,21 +321,77 @@ def test_a_resharded_collection_is_searched_as_before_and_goes_on_being_followed
     assert stack.http.delete(f"{stack.url}/v1/collections/{name}", timeout=60).status_code == 200
 
 
-@pytest.fixture
-def clustered_stack(monkeypatch):
-    """A stack that cuts collections of 160 documents or more into clusters of about 40."""
-    monkeypatch.setenv("ALCOVE_FHE_PROXY__DATABASE__CLUSTER_ROWS", "40")
-    running = start_stack()
+@pytest.fixture(scope="module")
+def clustered_stack():
+    """A stack that cuts collections of 160 documents or more into clusters of about 40, with such a one, `large`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ALCOVE_FHE_PROXY__DATABASE__CLUSTER_ROWS", "40")
+        running = start_stack()
+    assert running.post("/v1/collections", {"name": "large", "embedding_model": "default"}).status_code == 200
+    stored = running.post("/v1/collections/large/documents", {"documents": documents(), "wait": True})
+    assert stored.status_code == 200, stored.text
     yield running
     running.down()
     shutil.rmtree(running.data, ignore_errors=True)
 
 
+def test_all_clients_name_the_same_clusters_and_decoys(clustered_stack, node_example, tenseal_python, tmp_path):
+    stack = clustered_stack
+    keys, flags = str(tmp_path / "keys"), ("--clusters", "2", "--neighbours", "3")
+    environment = {**os.environ, "ALCOVE": stack.url, "ALCOVE_KEY": stack.key, "ALCOVE_JSON": "1"}
+
+    def example(*command, folder=keys):
+        done = subprocess.run([*command, "--keys", folder, *flags, "large", query], cwd=node_example, capture_output=True, text=True,
+                              timeout=120, env=environment)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    query = "stars and telescopes"
+    # The example makes the secret; alcovectl keeps the one it finds.
+    by_node = example("node", "search.mjs")
+    secret = tmp_path / "keys/group_secret"
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600 and len(secret.read_text().strip()) == 64
+    stack.ctl("private", "keygen", "--keys", keys)
+    by_ctl = json.loads(stack.ctl("private", "search", "large", *query.split(), "--keys", keys, "-o", "json", *flags).stdout)
+    assert by_node["named_blocks"] == by_ctl["named_blocks"] != []
+    assert [hit["id"] for hit in by_node["hits"]] == [hit["id"] for hit in by_ctl["hits"]]
+    known = {d["id"]: d["text"] for d in documents()}
+    assert all(hit["text"] == known[hit["id"]] for hit in by_node["hits"])
+    if tenseal_python:
+        by_python = example(tenseal_python, str(EXAMPLES / "search.py"))
+        assert by_python["named_blocks"] == by_ctl["named_blocks"]
+        assert [hit["id"] for hit in by_python["hits"]] == [hit["id"] for hit in by_ctl["hits"]]
+    # The groups are the secret's: others name other blocks for some of these.
+    others = [example("node", "search.mjs", folder=str(tmp_path / f"other{i}"))["named_blocks"] for i in range(3)]
+    assert any(blocks != by_ctl["named_blocks"] for blocks in others)
+    secret.chmod(0o644)
+    for refused in (stack.ctl("private", "search", "large", "x", "--keys", keys, check=False),
+                    subprocess.run(["node", "search.mjs", "--keys", keys, *flags, "large", query], cwd=node_example, env=environment,
+                                   capture_output=True, text=True, timeout=60)):
+        assert refused.returncode != 0 and "can be read by others" in refused.stderr
+    secret.chmod(0o600)
+    secret.write_text("no secret\n")
+    refused = stack.ctl("private", "search", "large", "x", "--keys", keys, check=False)
+    assert refused.returncode != 0 and "64 hexadecimal digits" in refused.stderr
+
+
+@needs_chromium
+def test_the_page_names_the_same_clusters_again(clustered_stack, tmp_path):
+    stack = clustered_stack
+    done = subprocess.run(["node", "private_page.mjs", stack.url, stack.key, "large", "stars and telescopes",
+                           str(tmp_path / "page.png"), "1"], cwd=HERE, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+    assert shown["message"].startswith("Done"), shown
+    assert shown["elsewhere"] == [] and shown["errors"] == []
+    # The secret outlives the page, the key does not.
+    first, second = shown["named"]
+    assert first == second != []
+    assert f"{len(first)} of " in shown["overlap"] and len(shown["private"]) == 10
+
+
 def test_a_search_of_named_clusters_and_decoys(clustered_stack, tmp_path):
     stack = clustered_stack
-    assert stack.post("/v1/collections", {"name": "large", "embedding_model": "default"}).status_code == 200
-    stored = stack.post("/v1/collections/large/documents", {"documents": documents(), "wait": True})
-    assert stored.status_code == 200, stored.text
     parameters = stack.get("/v1/private/collections/large", params={"with_clusters": "true"}).json()
     clusters, layout = parameters["clusters"], parameters["layout"]
     assert len(clusters) == 12 and parameters["rows"] == 480

@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <set>
 
+#include <absl/strings/string_view.h>
+#include <openssl/hmac.h>
+#include <openssl/sha.h>
+
 namespace alcove::ctl {
 namespace {
 
@@ -17,6 +21,13 @@ absl::Status Check(const pb::GetCollectionParametersResponse& parameters) {
     if (!sound) return absl::DataLossError("the server described its clusters in a way that does not add up");
   }
   return absl::OkStatus();
+}
+
+std::string Rank(const GroupSecret& secret, absl::string_view centroid) {
+  std::string out(SHA256_DIGEST_LENGTH, '\0');
+  HMAC(EVP_sha256(), secret.data(), static_cast<int>(secret.size()), reinterpret_cast<const uint8_t*>(centroid.data()),
+       centroid.size(), reinterpret_cast<uint8_t*>(out.data()), nullptr);
+  return out;
 }
 
 // The cluster that the best rows for the query are most likely in.
@@ -45,14 +56,15 @@ size_t Nearest(const pb::GetCollectionParametersResponse& parameters, absl::Span
 
 absl::StatusOr<std::vector<uint32_t>> ChooseBlocks(const pb::GetCollectionParametersResponse& parameters,
                                                    absl::Span<const float> unit, const DecoyOptions& options,
-                                                   absl::FunctionRef<std::string(absl::string_view)> rank) {
+                                                   const GroupSecret& secret) {
   if (absl::Status status = Check(parameters); !status.ok()) return status;
   const auto clusters = static_cast<size_t>(parameters.clusters_size());
   const size_t groups = clusters / std::max<size_t>(1, options.group);
   if (groups <= 1 || unit.size() != parameters.layout().dimension()) return std::vector<uint32_t>();
   std::vector<std::pair<std::string, size_t>> order;
-  for (size_t c = 0; c < clusters; ++c)
-    order.emplace_back(rank(parameters.clusters(static_cast<int>(c)).centroid()), c);
+  for (size_t c = 0; c < clusters; ++c) {
+    order.emplace_back(Rank(secret, parameters.clusters(static_cast<int>(c)).centroid()), c);
+  }
   std::sort(order.begin(), order.end());
   const size_t mine = Nearest(parameters, unit);
   const auto at = static_cast<size_t>(

@@ -3,11 +3,8 @@
 #include <random>
 #include <set>
 
-#include <absl/strings/str_cat.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include "libs/fhe/random/blake2b.h"
 
 namespace alcove::ctl {
 namespace {
@@ -37,17 +34,17 @@ std::vector<float> Axis(uint32_t clusters, uint32_t c) {
   return out;
 }
 
-std::string Rank(absl::string_view bytes) { return fhe::Blake2bHex(absl::StrCat("secret", bytes)); }
+constexpr GroupSecret kSecret = {1, 2, 3};
 
 TEST(DecoysTest, TheQuerysClusterIsAmongTheNamedAndAllOfAGroupNameTheSame) {
   const auto parameters = Parameters(23);
   std::map<std::vector<uint32_t>, std::set<uint32_t>> groups;
   for (uint32_t c = 0; c < 23; ++c) {
-    const auto blocks = ChooseBlocks(parameters, Axis(23, c), {.group = 4, .neighbours = 2}, Rank);
+    const auto blocks = ChooseBlocks(parameters, Axis(23, c), {.group = 4, .neighbours = 2}, kSecret);
     ASSERT_TRUE(blocks.ok()) << blocks.status();
     EXPECT_THAT(*blocks, ::testing::IsSupersetOf({c, 23 + c, (c + 1) % 23, 23 + (c + 1) % 23}));
     EXPECT_TRUE(std::is_sorted(blocks->begin(), blocks->end()));
-    EXPECT_EQ(*blocks, ChooseBlocks(parameters, Axis(23, c), {.group = 4, .neighbours = 2}, Rank).value());
+    EXPECT_EQ(*blocks, ChooseBlocks(parameters, Axis(23, c), {.group = 4, .neighbours = 2}, kSecret).value());
     groups[*blocks].insert(c);
   }
   EXPECT_EQ(groups.size(), 5u);
@@ -57,29 +54,29 @@ TEST(DecoysTest, TheQuerysClusterIsAmongTheNamedAndAllOfAGroupNameTheSame) {
   }
 }
 
-TEST(DecoysTest, AnotherKeyMakesOtherGroups) {
+TEST(DecoysTest, AnotherSecretMakesOtherGroups) {
   const auto parameters = Parameters(64);
-  const auto other = [](absl::string_view bytes) { return fhe::Blake2bHex(absl::StrCat("another", bytes)); };
+  constexpr GroupSecret other = {1, 2, 4};
   int differ = 0;
   for (uint32_t c = 0; c < 64; ++c) {
-    differ += ChooseBlocks(parameters, Axis(64, c), {}, Rank).value() !=
+    differ += ChooseBlocks(parameters, Axis(64, c), {}, kSecret).value() !=
               ChooseBlocks(parameters, Axis(64, c), {}, other).value();
   }
   EXPECT_GT(differ, 60);
 }
 
 TEST(DecoysTest, TooFewClustersMeanEverything) {
-  EXPECT_TRUE(ChooseBlocks(Parameters(7), Axis(7, 1), {.group = 4}, Rank).value().empty());
+  EXPECT_TRUE(ChooseBlocks(Parameters(7), Axis(7, 1), {.group = 4}, kSecret).value().empty());
   auto none = Parameters(7);
   none.clear_clusters();
-  EXPECT_TRUE(ChooseBlocks(none, Axis(7, 1), {.group = 1}, Rank).value().empty());
+  EXPECT_TRUE(ChooseBlocks(none, Axis(7, 1), {.group = 1}, kSecret).value().empty());
 }
 
 TEST(DecoysTest, ADescriptionThatDoesNotAddUpIsRefused) {
   const auto refused = [](auto change) {
     auto parameters = Parameters(16);
     change(*parameters.mutable_clusters(3));
-    return ChooseBlocks(parameters, Axis(16, 1), {}, Rank).status().code() == absl::StatusCode::kDataLoss;
+    return ChooseBlocks(parameters, Axis(16, 1), {}, kSecret).status().code() == absl::StatusCode::kDataLoss;
   };
   EXPECT_TRUE(refused([](auto& cluster) { cluster.mutable_centroid()->pop_back(); }));
   EXPECT_TRUE(refused([](auto& cluster) { cluster.add_blocks(32); }));

@@ -1,13 +1,17 @@
 #include "tools/alcovectl/private/identity.h"
 
+#include <algorithm>
+
+#include <absl/strings/ascii.h>
+#include <absl/strings/escaping.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/strip.h>
+#include <openssl/rand.h>
 #include <sys/stat.h>
 
 #include "libs/common/fs.h"
 #include "libs/common/status.h"
 #include "libs/fhe/client/sampler.h"
-#include "libs/fhe/random/blake2b.h"
 #include "libs/fhe/wire/objects.h"
 
 namespace alcove::ctl {
@@ -18,23 +22,38 @@ constexpr char kSecret[] = "/secret.seal";
 constexpr char kParameters[] = "/parameters.seal";
 constexpr char kSet[] = "/parameter_set";
 constexpr char kKeyId[] = "/key_id";
+constexpr char kGroupSecret[] = "/group_secret";  // 64 hexadecimal digits
 
-std::string Digest(absl::string_view label, absl::string_view first, absl::string_view second) {
-  fhe::Blake2bHasher hasher(32);
-  hasher.Update(label);
-  hasher.Update(first);
-  hasher.Update(second);
-  std::string out(32, '\0');
-  hasher.Finish(absl::MakeSpan(reinterpret_cast<uint8_t*>(out.data()), out.size()));
-  return out;
+absl::Status CheckPrivate(const std::string& path, const struct stat& info, absl::string_view advice) {
+  if ((info.st_mode & 077) == 0) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(path, " can be read by others; run chmod 600 on it", advice));
 }
 
-// `secret_key` as its file holds it.
-std::string RankSeed(absl::string_view secret_key) { return Digest("alcove rank seed", secret_key, ""); }
+// The folder's, made when there is none.
+absl::StatusOr<GroupSecret> LoadGroupSecret(const std::string& folder) {
+  const std::string path = folder + kGroupSecret;
+  GroupSecret secret{};
+  struct stat info;
+  if (stat(path.c_str(), &info) != 0) {
+    if (RAND_bytes(secret.data(), static_cast<int>(secret.size())) != 1) {
+      return absl::InternalError("the system gave no random numbers");
+    }
+    const absl::string_view bytes(reinterpret_cast<const char*>(secret.data()), secret.size());
+    ALCOVE_RETURN_IF_ERROR(WriteFileAtomically(path, absl::StrCat(absl::BytesToHexString(bytes), "\n"), 0600));
+    return secret;
+  }
+  ALCOVE_RETURN_IF_ERROR(CheckPrivate(path, info, ""));
+  ALCOVE_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, 4096));
+  const absl::string_view digits = absl::StripAsciiWhitespace(text);
+  const bool sound = digits.size() == 2 * secret.size() &&
+                     std::all_of(digits.begin(), digits.end(), [](char c) { return absl::ascii_isxdigit(c); });
+  if (!sound) return absl::DataLossError(absl::StrCat(path, " does not hold 64 hexadecimal digits"));
+  const std::string bytes = absl::HexStringToBytes(digits);
+  std::copy(bytes.begin(), bytes.end(), secret.begin());
+  return secret;
+}
 
 }  // namespace
-
-std::string Identity::Rank(absl::string_view bytes) const { return Digest("alcove rank", rank_seed_, bytes); }
 
 absl::StatusOr<std::unique_ptr<Identity>> Identity::Create(const std::string& folder, const std::string& set_name,
                                                            const std::string& seal_parameters) {
@@ -50,14 +69,13 @@ absl::StatusOr<std::unique_ptr<Identity>> Identity::Create(const std::string& fo
   fhe::SecretKey secret = fhe::SecretKey::Generate(*context);
   std::string bytes = secret.Write(*context, {kVersion, fhe::Compression::kNone});
   const absl::Status written = WriteFileAtomically(folder + kSecret, bytes, 0600);
-  const std::string rank_seed = RankSeed(bytes);
   fhe::Wipe(bytes.data(), bytes.size());
   ALCOVE_RETURN_IF_ERROR(written);
   ALCOVE_RETURN_IF_ERROR(WriteFileAtomically(folder + kParameters, seal_parameters, 0600));
   ALCOVE_RETURN_IF_ERROR(WriteFileAtomically(folder + kSet, set_name, 0600));
   std::unique_ptr<Identity> identity(new Identity(folder, std::move(context), std::move(secret)));
   identity->set_name_ = set_name;
-  identity->rank_seed_ = rank_seed;
+  ALCOVE_ASSIGN_OR_RETURN(identity->group_secret_, LoadGroupSecret(folder));
   return identity;
 }
 
@@ -67,21 +85,17 @@ absl::StatusOr<std::unique_ptr<Identity>> Identity::Load(const std::string& fold
     return absl::NotFoundError(
         absl::StrCat("there is no secret key in ", folder, "; make one with `alcovectl private keygen`"));
   }
-  if ((info.st_mode & 077) != 0) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(folder, kSecret, " can be read by others; run chmod 600 on it and think about making a new key"));
-  }
+  ALCOVE_RETURN_IF_ERROR(CheckPrivate(folder + kSecret, info, " and think about making a new key"));
   ALCOVE_ASSIGN_OR_RETURN(const std::string seal_parameters, ReadFile(folder + kParameters, kMaxFile));
   ALCOVE_ASSIGN_OR_RETURN(const auto parameters, fhe::ReadParameters(seal_parameters));
   ALCOVE_RETURN_IF_ERROR(fhe::Validate(parameters.object));
   ALCOVE_ASSIGN_OR_RETURN(auto context, fhe::Context::Create(parameters.object));
   ALCOVE_ASSIGN_OR_RETURN(std::string bytes, ReadFile(folder + kSecret, kMaxFile));
   auto secret = fhe::SecretKey::Read(bytes, *context);
-  const std::string rank_seed = RankSeed(bytes);
   fhe::Wipe(bytes.data(), bytes.size());
   if (!secret.ok()) return Annotate(secret.status(), folder + kSecret);
   std::unique_ptr<Identity> identity(new Identity(folder, std::move(context), *std::move(secret)));
-  identity->rank_seed_ = rank_seed;
+  ALCOVE_ASSIGN_OR_RETURN(identity->group_secret_, LoadGroupSecret(folder));
   ALCOVE_ASSIGN_OR_RETURN(identity->set_name_, ReadFile(folder + kSet, 4096));
   if (auto key_id = ReadFile(folder + kKeyId, 4096); key_id.ok()) identity->key_id_ = *std::move(key_id);
   return identity;

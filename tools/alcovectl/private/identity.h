@@ -1,5 +1,5 @@
-// A person's keys for private search: a folder that holds the secret key and what belongs to it. The secret never
-// leaves it; everything else in there is public.
+// A person's keys for private search: a folder that holds the secret key, the secret that groups clusters (decoys.h)
+// and what belongs to them. The secrets never leave it; everything else in there is public.
 #pragma once
 
 #include <memory>
@@ -11,6 +11,7 @@
 #include "libs/fhe/client/client.h"
 #include "libs/fhe/client/secret_key.h"
 #include "libs/fhe/wire/container.h"
+#include "tools/alcovectl/private/decoys.h"
 
 namespace alcove::ctl {
 
@@ -20,10 +21,11 @@ class Identity {
   static constexpr fhe::SealVersion kVersion{4, 1};
 
   // Makes a secret key for SEAL parameters as a server gave them, and writes it to `folder` (made when missing; 0700,
-  // the key file 0600). ALREADY_EXISTS when the folder holds a key.
+  // files 0600). A group secret that is there already is kept. ALREADY_EXISTS when the folder holds a key.
   static absl::StatusOr<std::unique_ptr<Identity>> Create(const std::string& folder, const std::string& set_name,
                                                           const std::string& seal_parameters);
-  // NOT_FOUND says how to make one; FAILED_PRECONDITION when the key file may be read by others.
+  // NOT_FOUND says how to make one; FAILED_PRECONDITION when a secret may be read by others. A group secret is made
+  // when there is none.
   static absl::StatusOr<std::unique_ptr<Identity>> Load(const std::string& folder);
 
   // Evaluation keys for the given elements: a SEAL GaloisKeys object, seeded and zstd-compressed.
@@ -37,9 +39,7 @@ class Identity {
   // which an honest server's reply never has.
   absl::StatusOr<std::vector<uint64_t>> Decrypt(const std::string& ciphertext) const;
 
-  // A value only this key's holder can tell from a random one, the same every time for the same bytes.
-  std::string Rank(absl::string_view bytes) const;
-
+  const GroupSecret& group_secret() const { return group_secret_; }
   const std::string& folder() const { return folder_; }
   const std::string& set_name() const { return set_name_; }
   const std::string& key_id() const { return key_id_; }
@@ -52,7 +52,7 @@ class Identity {
   std::string folder_;
   std::string set_name_;
   std::string key_id_;
-  std::string rank_seed_;  // a digest of the secret key
+  GroupSecret group_secret_{};
   std::shared_ptr<const fhe::Context> context_;
   fhe::SecretKey secret_;
 };

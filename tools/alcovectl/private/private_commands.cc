@@ -183,6 +183,10 @@ absl::Status PrintHits(const Invocation& invocation, const std::vector<PrivateHi
     }
     (*out.mutable_fields())["hits"] = list;
     (*out.mutable_fields())["steps"] = StepsJson(session.steps());
+    if (!session.named_blocks().empty()) {
+      google::protobuf::Value& blocks = (*out.mutable_fields())["named_blocks"];
+      for (const uint32_t block : session.named_blocks()) *blocks.mutable_list_value()->add_values() = Number(block);
+    }
     return Print(ToJson(out));
   }
   Table table(scored ? std::vector<std::string>{"SCORE", "ID", "TEXT"} : std::vector<std::string>{"ID", "TEXT"}, 100);
@@ -252,14 +256,14 @@ absl::Status RunSearch(const Invocation& invocation) {
   PrivateSession session(*client, *identity, Progress(invocation));
   PrivateSession::SearchOptions options{static_cast<size_t>(limit), invocation.GetSwitch("rescore"), std::nullopt};
   ALCOVE_ASSIGN_OR_RETURN(const int64_t group, invocation.GetInt("clusters", 0, 1'000'000));
-  ALCOVE_ASSIGN_OR_RETURN(const int64_t neighbours, invocation.GetInt("neighbours", 1, 8));
+  ALCOVE_ASSIGN_OR_RETURN(const int64_t neighbours, invocation.GetInt("neighbours", 1, 32));
   if (group > 0) options.clusters = DecoyOptions{static_cast<size_t>(group), static_cast<size_t>(neighbours)};
   auto hits = session.Search(collection, invocation.Get("vector-name"), vector, options);
   absl::Status status = hits.status();
   if (status.ok() && !invocation.GetSwitch("no-documents")) status = session.FetchDocuments(*hits);
   EndProgress();
   if (!status.ok()) return status;
-  if (options.clusters && session.scored_everything() && invocation.Get("output") != "json") {
+  if (options.clusters && session.named_blocks().empty() && invocation.Get("output") != "json") {
     std::fprintf(stderr,
                  "note: the server keeps %d clusters of this collection, too few to hide among; all of it was scored\n",
                  session.parameters().clusters_size());
@@ -403,8 +407,9 @@ std::vector<CommandSpec> PrivateCommands() {
                                       "fetch the vectors of twice as many rows privately and score them again here"},
                                      {"clusters", 0, "N", "0",
                                       "of a large collection, score the clusters near the query and near N - 1 decoys "
-                                      "only; the server learns that the query is near one of those N"},
-                                     {"neighbours", 0, "N", "4", "clusters scored around each of these, 1 to 8"},
+                                      "only; the server learns that the query is near one of those N; which decoys "
+                                      "is fixed by the file group_secret beside the key"},
+                                     {"neighbours", 0, "N", "4", "clusters scored around each of these, 1 to 32"},
                                      {"no-documents", 0, "", "", "show ids and scores only"},
                                      kSteps}),
        .details = "The vector is encrypted here; the server scores every row of the collection on ciphertext, and the "

@@ -141,12 +141,10 @@ absl::StatusOr<std::vector<PrivateHit>> PrivateSession::SearchOnce(const std::ve
     for (const float v : vector) energy += static_cast<double>(v) * static_cast<double>(v);
     std::vector<float> unit = vector;
     for (float& v : unit) v = static_cast<float>(static_cast<double>(v) / std::max(std::sqrt(energy), 1e-30));
-    ALCOVE_ASSIGN_OR_RETURN(const auto blocks,
-                            ChooseBlocks(parameters_, unit, *clusters,
-                                         [&](absl::string_view centroid) { return identity_.Rank(centroid); }));
+    ALCOVE_ASSIGN_OR_RETURN(const auto blocks, ChooseBlocks(parameters_, unit, *clusters, identity_.group_secret()));
     request.mutable_blocks()->Add(blocks.begin(), blocks.end());
   }
-  scored_everything_ = request.blocks().empty();
+  named_blocks_.assign(request.blocks().begin(), request.blocks().end());
   const size_t expected =
       request.blocks().empty() ? parameters_.layout().blocks() : static_cast<size_t>(request.blocks_size());
   steps_.push_back({"query encrypted", watch.Lap(), 0, 0});

@@ -66,8 +66,8 @@ class PrivateSession {
   absl::StatusOr<std::vector<ClassScore>> Score(const std::string& classifier, const std::vector<float>& vector);
 
   const std::vector<PrivateStep>& steps() const { return steps_; }
-  // Whether the last search scored every document: none asked for clusters, or there are too few of them.
-  bool scored_everything() const { return scored_everything_; }
+  // What the last search named; empty when every document was scored: nobody asked for clusters, or there are too few.
+  const std::vector<uint32_t>& named_blocks() const { return named_blocks_; }
   const private_search::v1::GetCollectionParametersResponse& parameters() const { return parameters_; }
 
  private:
@@ -95,7 +95,7 @@ class PrivateSession {
   std::string vector_name_;
   private_search::v1::GetCollectionParametersResponse parameters_;
   std::vector<PrivateStep> steps_;
-  bool scored_everything_ = false;
+  std::vector<uint32_t> named_blocks_;
 };
 
 }  // namespace alcove::ctl
