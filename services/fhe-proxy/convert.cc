@@ -13,7 +13,7 @@
 namespace alcove::fhe_proxy {
 namespace {
 
-constexpr size_t kNeighbours = 8;
+constexpr size_t kNeighbours = 32;
 
 google::protobuf::Timestamp Timestamp(absl::Time time) {
   return google::protobuf::util::TimeUtil::NanosecondsToTimestamp(absl::ToUnixNanos(time));

@@ -256,6 +256,9 @@ absl::Status Collections::DoWork(const RequestContext& ctx, const EntryPtr& entr
     }
     encoded = *std::move(made);
   }
+  // Clients go by clusters: they must be the same after a crash, too.
+  if (following.rows->clusters() != following.saved_clusters)
+    following.unsaved += kSaveAfterRows + following.rows->size();
   if (following.unsaved > std::max<size_t>(kSaveAfterRows, following.rows->size() / 10)) Save(*entry);
   {
     absl::MutexLock lock(&mu_);
@@ -493,6 +496,9 @@ absl::StatusOr<RowTable> Collections::TableFrom(const Entry& entry, const RowSna
   ALCOVE_ASSIGN_OR_RETURN(RowTable rows,
                           RowTable::Create(*entry.name.set, snapshot.info.dimension,
                                            {snapshot.scale, snapshot.info.identity, options_.cluster_rows}));
+  if (snapshot.clusters != nullptr && snapshot.cluster_rows == options_.cluster_rows) {
+    ALCOVE_RETURN_IF_ERROR(rows.RestoreClusters(snapshot.clusters, snapshot.clustered_rows));
+  }
   for (const RowSnapshot::Row& row : snapshot.rows) {
     ALCOVE_RETURN_IF_ERROR(rows.Restore(std::string(row.id), row.numbers));
   }
@@ -517,6 +523,7 @@ void Collections::Restore(Entry& entry) {
   following.floors = std::move(snapshot->floors);
   following.rows = *std::move(rows);
   following.unsaved = 0;
+  following.saved_clusters = following.rows->clusters();
   absl::MutexLock lock(&mu_);
   ++stats_.restored;
 }
@@ -525,7 +532,16 @@ void Collections::Save(Entry& entry) {
   Following& following = entry.following;
   if (!following.known || following.unsaved == 0) return;
   const RowTable& rows = *following.rows;
-  RowSnapshot snapshot{KeyOf(entry.tenant, entry.name), following.info, following.floors, rows.scale(), {}};
+  RowSnapshot snapshot;
+  snapshot.key = KeyOf(entry.tenant, entry.name);
+  snapshot.info = following.info;
+  snapshot.floors = following.floors;
+  snapshot.scale = rows.scale();
+  if (rows.clusters() != nullptr) {
+    snapshot.clusters = rows.clusters();
+    snapshot.cluster_rows = options_.cluster_rows;
+    snapshot.clustered_rows = rows.clustered_rows();
+  }
   snapshot.rows.reserve(rows.size());
   for (size_t r = 0; r < rows.slots(); ++r) {
     if (rows.occupied(r)) snapshot.rows.push_back({rows.id(r), rows.values(r)});
@@ -536,6 +552,7 @@ void Collections::Save(Entry& entry) {
     return;
   }
   following.unsaved = 0;
+  following.saved_clusters = rows.clusters();
 }
 
 void Collections::Forget(const EntryPtr& entry) {

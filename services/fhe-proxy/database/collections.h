@@ -94,8 +94,9 @@ class Collections {
     bool known = false;
     CollectionInfo info;  // heads: applied
     std::vector<int64_t> floors;
-    std::optional<RowTable> rows;  // once it was read
-    size_t unsaved = 0;            // changes the snapshot on disk lacks
+    std::optional<RowTable> rows;                    // once it was read
+    size_t unsaved = 0;                              // changes the snapshot on disk lacks
+    std::shared_ptr<const Clusters> saved_clusters;  // those it has
     std::array<absl::flat_hash_map<std::string, Document>, kRecordKinds> documents;
   };
   struct Entry {

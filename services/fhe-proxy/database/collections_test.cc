@@ -147,13 +147,18 @@ TEST_F(CollectionsTest, ALargeCollectionIsCutIntoClustersAndComesBackFromItsSnap
   EXPECT_EQ((*records)->layout.records(), large->database->rows) << "records are numbered like rows";
   EXPECT_EQ(source_.documents_asked(), 400u) << "empty rows have no documents";
   source_.Remove(docs, "p7");
-  check(*collections_->Current(As("acme"), Name("docs")).value(), 399);
+  const auto before = collections_->Current(As("acme"), Name("docs")).value();
+  check(*before, 399);
   Start();
   const int pages = source_.pages();
   EXPECT_EQ(collections_->Current(As("acme"), Name("docs")).value()->rows, 399u);
   source_.Put(docs, "back", Unit(16));
-  check(*collections_->Current(As("acme"), Name("docs")).value(), 400);
+  const auto after = collections_->Current(As("acme"), Name("docs")).value();
+  check(*after, 400);
   EXPECT_EQ(source_.pages(), pages + 1);
+  for (size_t c = 0; c < 4; ++c) {
+    EXPECT_EQ(after->clusters->centroid(c), before->clusters->centroid(c)) << "clients choose decoys by it";
+  }
 }
 
 TEST_F(CollectionsTest, ARowsFileThatCannotHaveBeenWrittenHereIsReadAgainFromTheLog) {

@@ -69,7 +69,7 @@ absl::Status RowTable::CheckLength(absl::Span<const int8_t> values) const {
 
 absl::Status RowTable::Append(std::string id, absl::Span<const int8_t> values, uint64_t revision) {
   ALCOVE_RETURN_IF_ERROR(CheckLength(values));
-  const size_t cluster = clusters_ == nullptr ? 0 : clusters_->Nearest(values);
+  const size_t cluster = clusters_ == nullptr ? 0 : clusters_->Home(values);
   Place& place = places_[cluster];
   if (clusters_ != nullptr && place.rows == place.blocks.size() * database_->layout().rows_per_block()) {
     if (free_blocks_.empty()) {
@@ -102,7 +102,7 @@ absl::Status RowTable::Put(absl::string_view id, absl::Span<const float> vector)
   const auto it = rows_.find(id);
   if (it == rows_.end()) return Append(std::string(id), row, next_revision_++);
   const size_t at = it->second;
-  if (clusters_ != nullptr && clusters_->Nearest(row) != ClusterOf(at)) {
+  if (clusters_ != nullptr && clusters_->Home(row) != ClusterOf(at)) {
     ALCOVE_RETURN_IF_ERROR(CheckLength(row));
     Remove(id);
     return Append(std::string(id), row, next_revision_++);
@@ -164,12 +164,34 @@ absl::StatusOr<fhe::Layout> RowTable::WantedLayout() const {
 
 absl::StatusOr<size_t> RowTable::WantedBytes() const {
   ALCOVE_ASSIGN_OR_RETURN(const fhe::Layout layout, WantedLayout());
-  // Each cluster leaves less than a block empty.
-  const size_t empty = WantsClusters() ? size() / options_.cluster_rows * layout.rows_per_block() : 0;
+  // Each cluster leaves less than a block empty, those there are and those that may be made.
+  const size_t now = clusters_ == nullptr ? 0 : clusters_->size();
+  const size_t empty = WantsClusters() ? std::max(now, size() / options_.cluster_rows) * layout.rows_per_block() : 0;
   return fhe::Database::EstimateBytes(layout, std::max(slots(), size() + empty));
 }
 
-absl::Status RowTable::CutIntoClusters(TaskPool& pool) {
+absl::Status RowTable::RestoreClusters(std::shared_ptr<const Clusters> clusters, size_t clustered_rows) {
+  if (size() != 0 || clusters->dimension() != dimension()) {
+    return absl::InvalidArgumentError("clusters are restored first, for rows of their dimension");
+  }
+  ALCOVE_ASSIGN_OR_RETURN(const fhe::Layout layout, set_->LayoutFor(dimension(), options_.cluster_rows));
+  ALCOVE_RETURN_IF_ERROR(database_->SetLayout(layout));
+  places_.resize(clusters->size());
+  clusters_ = std::move(clusters);
+  clustered_rows_ = clustered_rows;
+  return absl::OkStatus();
+}
+
+bool RowTable::Ragged() const {
+  if (clusters_ == nullptr) return false;
+  const auto rows = static_cast<double>(size()), per_block = static_cast<double>(database_->layout().rows_per_block());
+  const double full = std::max(static_cast<double>(clusters_->size()), std::ceil(rows / (Clusters::kFill * per_block)));
+  // Rows that are alike cannot be moved apart: not again before there are some more or fewer.
+  const bool changed = std::abs(rows - static_cast<double>(fitted_rows_)) >= rows / 16;
+  return changed && static_cast<double>(BlocksInUse()) > 1.25 * full;
+}
+
+absl::Status RowTable::PlaceRows(Cut cut, TaskPool& pool) {
   std::vector<size_t> from;
   for (size_t row = 0; row < slots(); ++row) {
     if (occupied(row)) from.push_back(row);
@@ -178,23 +200,33 @@ absl::Status RowTable::CutIntoClusters(TaskPool& pool) {
   ALCOVE_ASSIGN_OR_RETURN(RowTable made, Create(*set_, dimension(), options_));
   ALCOVE_RETURN_IF_ERROR(made.database_->SetLayout(layout));
   if (WantsClusters()) {
-    const size_t count = from.size() / options_.cluster_rows;
-    made.clusters_ = Clusters::Train(
-        count, from.size(), dimension(), [&](size_t i) { return values(from[i]); }, pool);
-    made.places_.resize(count);
-    made.clustered_rows_ = from.size();
+    const auto row = [&](size_t i) { return values(from[i]); };
+    if (cut == Cut::kRefit) {
+      made.clusters_ = clusters_->Refit(layout.rows_per_block(), from.size(), row, pool);
+      made.clustered_rows_ = clustered_rows_;
+    } else {
+      made.clusters_ = Clusters::Train(from.size() / options_.cluster_rows, layout.rows_per_block(), from.size(),
+                                       dimension(), row, pool);
+      made.clustered_rows_ = from.size();
+    }
+    made.places_.resize(made.clusters_->size());
   }
   for (const size_t row : from) {
     ALCOVE_RETURN_IF_ERROR(made.Append(ids_[row], values(row), revisions_[row]));
   }
   made.next_revision_ = next_revision_;
+  made.fitted_rows_ = from.size();
   *this = std::move(made);
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::shared_ptr<const fhe::DatabaseSnapshot>> RowTable::Commit(TaskPool& pool) {
   const bool outgrown = clusters_ != nullptr && (size() > 2 * clustered_rows_ || size() < clustered_rows_ / 2);
-  if (WantsClusters() != (clusters_ != nullptr) || outgrown) ALCOVE_RETURN_IF_ERROR(CutIntoClusters(pool));
+  if (WantsClusters() != (clusters_ != nullptr) || outgrown) {
+    ALCOVE_RETURN_IF_ERROR(PlaceRows(Cut::kAnew, pool));
+  } else if (Ragged()) {
+    ALCOVE_RETURN_IF_ERROR(PlaceRows(Cut::kRefit, pool));
+  }
   ALCOVE_ASSIGN_OR_RETURN(const fhe::Layout layout, WantedLayout());
   ALCOVE_RETURN_IF_ERROR(database_->SetLayout(layout));
   ALCOVE_RETURN_IF_ERROR(database_->Commit(

@@ -76,16 +76,21 @@ class RowTable {
   // Appends a row as it was stored. For snapshots. INVALID_ARGUMENT for an id that is there already, OUT_OF_RANGE for a
   // row that is too long.
   absl::Status Restore(std::string id, absl::Span<const int8_t> values);
+  // The clusters rows stood in and how many there were when they were cut, before any row is restored: clients go by
+  // the clusters' centroids, which must outlive a restart.
+  absl::Status RestoreClusters(std::shared_ptr<const Clusters> clusters, size_t clustered_rows);
 
   // Bytes of the blocks that Commit will have made; with clusters a bound.
   absl::StatusOr<size_t> WantedBytes() const;
   // Encodes what changed since the last commit, on `pool`; blocks without a changed row are those of the commit before,
   // unless the layout had to change or the rows were cut into clusters, which is done when there are four times
-  // cluster_rows of them, again whenever they have doubled or halved, and undone below twice. On an error (memory) the
-  // next commit tries again.
+  // cluster_rows of them, again whenever they have doubled or halved, and undone below twice; in between rows are moved
+  // among the same clusters when too many blocks are half empty. On an error (memory) the next commit tries again.
   absl::StatusOr<std::shared_ptr<const fhe::DatabaseSnapshot>> Commit(TaskPool& pool);
   // As of the last commit; null without clusters.
   const std::shared_ptr<const Clusters>& clusters() const { return clusters_; }
+  // Rows when the clusters were made; 0 without clusters.
+  size_t clustered_rows() const { return clustered_rows_; }
   // The blocks of a cluster.
   absl::Span<const uint32_t> blocks(size_t cluster) const { return places_[cluster].blocks; }
 
@@ -108,7 +113,12 @@ class RowTable {
   bool WantsClusters() const {
     return options_.cluster_rows > 0 && size() >= size_t{clusters_ == nullptr ? 4u : 2u} * options_.cluster_rows;
   }
-  absl::Status CutIntoClusters(TaskPool& pool);
+  // Whether clusters take many more blocks than full ones would be, and moving rows may help.
+  bool Ragged() const;
+  size_t BlocksInUse() const { return block_cluster_.size() - free_blocks_.size(); }
+  // Places every row anew: in new clusters, in those there are with new weights, or in none.
+  enum class Cut : uint8_t { kAnew, kRefit };
+  absl::Status PlaceRows(Cut cut, TaskPool& pool);
   absl::Status CheckLength(absl::Span<const int8_t> values) const;
   absl::Status Append(std::string id, absl::Span<const int8_t> values, uint64_t revision);
   size_t ClusterOf(size_t row) const;
@@ -126,6 +136,7 @@ class RowTable {
   absl::flat_hash_map<std::string, size_t> rows_;
   std::shared_ptr<const Clusters> clusters_;
   size_t clustered_rows_ = 0;            // when they were cut
+  size_t fitted_rows_ = 0;               // when rows were last moved to fill blocks
   std::vector<Place> places_;            // by cluster; one without clusters, whose blocks are not listed
   std::vector<uint32_t> block_cluster_;  // with clusters
   std::vector<uint32_t> free_blocks_;

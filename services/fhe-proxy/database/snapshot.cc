@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include <absl/container/flat_hash_set.h>
+#include <absl/strings/match.h>
 
 #include "libs/common/status.h"
 #include "services/fhe-proxy/record/record.h"
@@ -10,10 +11,35 @@
 namespace alcove::fhe_proxy {
 namespace {
 
-constexpr absl::string_view kMagic = "ALCPSR1\n";
+constexpr absl::string_view kMagic = "ALCPSR2\n";
+constexpr absl::string_view kMagicWithoutClusters = "ALCPSR1\n";
 constexpr uint32_t kMaxDimension = 2048;
 
 absl::Status Damaged() { return UnfitFields("snapshot"); }
+
+bool TakeFloats(absl::string_view& in, size_t count, std::vector<float>& out) {
+  if (count > in.size() / sizeof(float)) return false;
+  out.resize(count);
+  for (float& v : out) {
+    if (!TakeInteger(in, v) || !std::isfinite(v)) return false;
+  }
+  return true;
+}
+
+bool TakeClusters(absl::string_view& in, RowSnapshot& out) {
+  uint32_t clusters = 0;
+  if (!TakeInteger(in, out.cluster_rows) || !TakeInteger(in, out.clustered_rows) || !TakeInteger(in, clusters)) {
+    return false;
+  }
+  if (clusters == 0) return out.cluster_rows == 0 && out.clustered_rows == 0;
+  std::vector<float> centroids, weights;
+  if (out.cluster_rows == 0 || out.clustered_rows < clusters || clusters > in.size() ||
+      !TakeFloats(in, size_t{clusters} * out.info.dimension, centroids) || !TakeFloats(in, clusters, weights)) {
+    return false;
+  }
+  out.clusters = Clusters::From(out.info.dimension, std::move(centroids), std::move(weights));
+  return true;
+}
 
 }  // namespace
 
@@ -31,6 +57,14 @@ std::string EncodeRowSnapshot(const RowSnapshot& snapshot) {
     PutInteger(out, snapshot.floors[shard]);
   }
   PutInteger(out, snapshot.scale);
+  PutInteger(out, snapshot.cluster_rows);
+  PutInteger(out, snapshot.clustered_rows);
+  const size_t clusters = snapshot.clusters == nullptr ? 0 : snapshot.clusters->size();
+  PutInteger(out, static_cast<uint32_t>(clusters));
+  for (size_t c = 0; c < clusters; ++c) {
+    for (const float v : snapshot.clusters->centroid(c)) PutInteger(out, v);
+  }
+  for (size_t c = 0; c < clusters; ++c) PutInteger(out, snapshot.clusters->weight(c));
   PutInteger(out, static_cast<uint64_t>(snapshot.rows.size()));
   for (const RowSnapshot::Row& row : snapshot.rows) {
     PutText(out, row.id);
@@ -41,7 +75,9 @@ std::string EncodeRowSnapshot(const RowSnapshot& snapshot) {
 }
 
 absl::StatusOr<RowSnapshot> DecodeRowSnapshot(absl::string_view bytes) {
-  ALCOVE_ASSIGN_OR_RETURN(absl::string_view in, OpenRecord(bytes, kMagic, "snapshot"));
+  const bool with_clusters = !absl::StartsWith(bytes, kMagicWithoutClusters);
+  ALCOVE_ASSIGN_OR_RETURN(absl::string_view in,
+                          OpenRecord(bytes, with_clusters ? kMagic : kMagicWithoutClusters, "snapshot"));
   RowSnapshot out;
   uint8_t metric = 0;
   uint32_t shards = 0;
@@ -59,8 +95,8 @@ absl::StatusOr<RowSnapshot> DecodeRowSnapshot(absl::string_view bytes) {
     out.floors.push_back(floor);
   }
   uint64_t rows = 0;
-  if (!TakeInteger(in, out.scale) || !TakeInteger(in, rows) || !std::isfinite(out.scale) || out.scale <= 0 ||
-      rows > in.size() / (sizeof(uint32_t) + out.info.dimension)) {
+  if (!TakeInteger(in, out.scale) || (with_clusters && !TakeClusters(in, out)) || !TakeInteger(in, rows) ||
+      !std::isfinite(out.scale) || out.scale <= 0 || rows > in.size() / (sizeof(uint32_t) + out.info.dimension)) {
     return Damaged();
   }
   absl::flat_hash_set<absl::string_view> seen;

@@ -2,6 +2,7 @@
 // log again.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,7 @@
 #include <absl/strings/string_view.h>
 #include <absl/types/span.h>
 
+#include "services/fhe-proxy/database/clusters.h"
 #include "services/fhe-proxy/database/collection_source.h"
 
 namespace alcove::fhe_proxy {
@@ -23,6 +25,10 @@ struct RowSnapshot {
   std::vector<int64_t> floors;  // tombstone floor of each shard when it was first read
   double scale = 1;
   std::vector<Row> rows;  // views of what somebody else holds
+  // Of a collection cut into clusters; null otherwise.
+  std::shared_ptr<const Clusters> clusters;
+  uint32_t cluster_rows = 0;    // the setting they were made under
+  uint64_t clustered_rows = 0;  // rows when they were made
 };
 
 std::string EncodeRowSnapshot(const RowSnapshot& snapshot);
