@@ -10,7 +10,7 @@
 // (services/fhe-proxy/THREAT_MODEL.md, "Named clusters"). It takes a secret of the person's, kept for good:
 //
 //   const client = await PrivateClient.create(seal, { url, apiKey, groupSecret });   // 32 bytes, see newGroupSecret()
-//   await client.search('packages', vector, 10, { clusters: 2, neighbours: 4 });
+//   await client.search('packages', vector, 10, { clusters: 2, neighbours: 8 });
 //
 // Requests are binary (content-type: application/octet-stream); answers come in frames, see docs/API.md.
 
@@ -356,7 +356,7 @@ export class PrivateClient {
   // The best `limit` rows for a vector that stays here, and the blocks that were named (null: all were scored). A collection
   // that changed meanwhile is looked at again. With `clusters` only those near the query and near clusters - 1 decoys are
   // scored, and the server learns that the query is near one of these.
-  async search(name, vector, limit = 10, { clusters = 0, neighbours = 4 } = {}) {
+  async search(name, vector, limit = 10, { clusters = 0, neighbours = 8 } = {}) {
     for (let attempt = 1; ; ++attempt) {
       const parameters = await this.collection(name, { clusters: clusters > 0 });
       const blocks = clusters > 0 ? await chooseBlocks(parameters, vector, this.groupSecret, { group: clusters, neighbours }) : null;

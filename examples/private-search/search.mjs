@@ -26,7 +26,7 @@ const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     clusters: { type: 'string', default: '0' },
-    neighbours: { type: 'string', default: '4' },
+    neighbours: { type: 'string', default: '8' },
     keys: { type: 'string', default: join(homedir(), '.alcove', 'private') },
   },
 });

@@ -151,7 +151,7 @@ def main():
     arguments.add_argument("text")
     arguments.add_argument("count", nargs="?", type=positive, default=10)
     arguments.add_argument("--clusters", type=positive, help="score the clusters near the query and near N - 1 decoys only")
-    arguments.add_argument("--neighbours", type=positive, default=4, help="clusters scored around each of these")
+    arguments.add_argument("--neighbours", type=positive, default=8, help="clusters scored around each of these")
     arguments.add_argument("--keys", type=pathlib.Path, default=pathlib.Path.home() / ".alcove/private",
                            help="folder of the secret that fixes the decoys")
     given = arguments.parse_args()

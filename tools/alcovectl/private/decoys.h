@@ -20,7 +20,7 @@ using GroupSecret = std::array<uint8_t, 32>;
 
 struct DecoyOptions {
   size_t group = 4;       // clusters that look alike to the server: the query's own and group - 1 decoys
-  size_t neighbours = 4;  // clusters scored for each of them, itself included; at most 32
+  size_t neighbours = 8;  // clusters scored for each of them, itself included; at most 32
 };
 
 // Sorted block numbers; empty for all of them, when the collection has no clusters or too few for a group.

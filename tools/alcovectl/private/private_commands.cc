@@ -409,7 +409,7 @@ std::vector<CommandSpec> PrivateCommands() {
                                       "of a large collection, score the clusters near the query and near N - 1 decoys "
                                       "only; the server learns that the query is near one of those N; which decoys "
                                       "is fixed by the file group_secret beside the key"},
-                                     {"neighbours", 0, "N", "4", "clusters scored around each of these, 1 to 32"},
+                                     {"neighbours", 0, "N", "8", "clusters scored around each of these, 1 to 32"},
                                      {"no-documents", 0, "", "", "show ids and scores only"},
                                      kSteps}),
        .details = "The vector is encrypted here; the server scores every row of the collection on ciphertext, and the "
