@@ -1,51 +1,16 @@
 """Private search against plain search on real embeddings. usage: bench.py BIN_FOLDER MODEL_FOLDER PACKAGES.jsonl"""
 
 import json
-import os
-import pathlib
-import platform
-import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import urllib.request
 
 import numpy as np
 
-BIN, MODEL, PACKAGES = (pathlib.Path(p) for p in sys.argv[1:4])
+from stack import Stack, hardware
+
+PACKAGES = sys.argv[3]
 QUERIES, ENCRYPTED, CLUSTERED, TOP = 200, 10, 50, 10
-
-
-def hardware():
-    model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
-    return f"{model}, {os.cpu_count()} cores, {platform.system()}"
-
-
-class Stack:
-    def __init__(self, **settings):
-        os.environ.update(settings)
-        self.data = tempfile.mkdtemp(prefix="alcove-bench-")
-        self.ctl("up", "--detach", "--port", "0", "--base-port", "0", "--model", str(MODEL))
-        state = json.load(open(f"{self.data}/run/stack.json"))
-        self.url = "http://" + state["gateway"]
-        self.key = open(f"{self.data}/data/gateway/admin.key").read().strip()
-
-    def ctl(self, *args):
-        done = subprocess.run([BIN / "alcovectl", *args, "--data", self.data], capture_output=True, text=True)
-        if done.returncode:
-            sys.exit(f"alcovectl {' '.join(args)}: {done.stderr}")
-        return done.stdout
-
-    def post(self, path, body=None):
-        request = urllib.request.Request(self.url + path, data=json.dumps(body).encode() if body is not None else None,
-                                         headers={"authorization": "Bearer " + self.key, "content-type": "application/json"})
-        with urllib.request.urlopen(request) as response:
-            return json.load(response)
-
-    def down(self):
-        subprocess.run([BIN / "alcovectl", "down", "--data", self.data], capture_output=True)
-        shutil.rmtree(self.data, ignore_errors=True)
 
 
 def fill(stack, stored):
@@ -87,7 +52,7 @@ def main():
         fill(stack, stored)
         ids, vectors, token = [], [], ""
         while True:
-            page = stack.post("/v1/collections/packages/points:scroll",
+            page = stack.call("/v1/collections/packages/points:scroll",
                               {"page_size": 1000, "page_token": token, "with_vectors": True, "payload": {"none": True}})
             ids += [point["id"] for point in page["points"]]
             vectors += [point["vector"] for point in page["points"]]
@@ -96,7 +61,7 @@ def main():
                 break
         vectors = np.array(vectors)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        queries = np.array([d["embedding"] for d in stack.post("/v1/embeddings", {
+        queries = np.array([d["embedding"] for d in stack.call("/v1/embeddings", {
             "model": "default", "input": [row["text"] for row in held_out], "encoding_format": "float"})["data"]])
         queries /= np.linalg.norm(queries, axis=1, keepdims=True)
         exact = queries @ vectors.T
@@ -110,7 +75,7 @@ def main():
 
         print(f"{len(ids)} documents, {QUERIES} queries held out, {ENCRYPTED} of them encrypted\n")
         for name in ("s50", "q50", "q50-fine"):
-            parameters = stack.post(f"/v1/private/collections/packages?parameter_set={name}")
+            parameters = stack.call(f"/v1/private/collections/packages?parameter_set={name}")
             scales = parameters["quantisation"]
             integers = np.rint(vectors * scales["row_scale"]).astype(np.int64)
             assert np.abs(integers).max() <= 127
