@@ -1,56 +1,50 @@
-// Writes the seed corpus of objects_fuzz: one small valid object of each kind and compression mode.
-// usage: fhe_make_corpus OUT_DIR
+// Writes the seed corpora of the readers' fuzz targets (reader_fuzz.cc): a small valid object of every kind in every
+// version, compressed with zlib and zstd, and members to be framed.
+// usage: fhe_make_corpus CORPUS_DIR
 
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <string>
 
-#include "libs/fhe/params/modulus.h"
-#include "libs/fhe/wire/objects.h"
+#include <absl/strings/str_cat.h>
+
+#include "libs/fhe/wire/samples_for_fuzz.h"
 
 namespace alcove::fhe {
 namespace {
 
-// Varied residues of few distinct values, so that compressed seeds stay small.
-Ciphertext Sample(const EncryptionParameters& p, bool key, bool seeded) {
-  Ciphertext c;
-  c.parms_id = key ? p.KeyId() : p.DataId();
-  c.ntt_form = key;
-  c.polynomials = 2;
-  c.degree = p.degree;
-  c.primes = key ? p.primes.size() : p.DataPrimes();
-  c.words.resize(c.primes * c.degree * (seeded ? 1 : 2));
-  for (size_t i = 0; i < c.words.size(); ++i) c.words[i] = i % 7;
-  if (seeded) c.seed = Seed{};
-  return c;
+using Sample = std::string (*)(const WireFormat&);
+
+void WriteAll(const std::string& folder, const std::string& target, const std::string& name, Sample sample) {
+  const std::string corpus = absl::StrCat(folder, "/fhe_", target, "_fuzz");
+  std::filesystem::create_directories(corpus);
+  const auto put = [&](const std::string& file, char how, const std::string& bytes) {
+    std::ofstream(absl::StrCat(corpus, "/", name, "_", file), std::ios::binary) << how << bytes;
+  };
+  for (size_t v = 0; v < std::size(samples::kVersions); ++v) {
+    const SealVersion version = samples::kVersions[v];
+    const std::string stamp = absl::StrCat(version.major, ".", version.minor);
+    put(absl::StrCat(stamp, "_zlib"), 0, sample({version, Compression::kZlib}));
+    put(absl::StrCat(stamp, "_zstd"), 0, sample({version, Compression::kZstd}));
+    // Two bytes written over the valid object, by each way of framing.
+    put(absl::StrCat(stamp, "_overlay"), static_cast<char>((1 + v % 3) | v << 2 | 32), std::string("\x21\0\1\0", 4));
+  }
+  if (const std::string whole = sample({{4, 1}, Compression::kNone}); whole.size() < 256) {
+    put("4.1_none", 0, whole);
+    put("4.1_members", 1 | 3 << 2, whole.substr(kHeaderBytes));
+  }
 }
 
-void WriteAll(const std::string& folder) {
-  const EncryptionParameters p = {Scheme::kBfv, 2048, *CreatePrimes(2048, {14, 16}), 257};
-  const auto put = [&](char reader, const std::string& name, const std::string& object) {
-    std::ofstream(folder + "/" + name, std::ios::binary) << reader << object;
-  };
-  const WireFormat plain_format{{4, 1}, Compression::kNone};
-  const WireFormat zlib{{4, 3}, Compression::kZlib};
-  const WireFormat zstd{{3, 6}, Compression::kZstd};
-  GaloisKeys galois;
-  galois.keys.push_back({1, {PublicKey{Sample(p, true, true)}}});
-  RelinKeys relin;
-  relin.keys.push_back({0, {PublicKey{Sample(p, true, false)}}});
-  Plaintext plain;
-  plain.words = {1, 2, 3};
-  put(0, "parms_none", WriteParameters(p, plain_format));
-  put(0, "parms_zlib", WriteParameters(p, zlib));
-  put(0, "parms_zstd", WriteParameters(p, zstd));
-  put(1, "ciphertext_zlib", WriteCiphertext(Sample(p, false, false), zlib));
-  put(1, "ciphertext_seeded_zstd", WriteCiphertext(Sample(p, false, true), zstd));
-  put(1, "ciphertext_seeded_none", WriteCiphertext(Sample(p, false, true), plain_format));
-  put(2, "plaintext_none", WritePlaintext(plain, plain_format));
-  put(2, "plaintext_zstd", WritePlaintext(plain, zstd));
-  put(3, "public_key_zlib", WritePublicKey({Sample(p, true, false)}, zlib));
-  put(4, "galois_zlib", WriteGaloisKeys(galois, p, zlib));
-  put(4, "galois_zstd", WriteGaloisKeys(galois, p, zstd));
-  put(5, "relin_zlib", WriteRelinKeys(relin, p, zlib));
+void WriteEverything(const std::string& folder) {
+  WriteAll(folder, "parameters", "parameters", samples::Parameters);
+  WriteAll(folder, "ciphertext", "full", samples::FullCiphertext);
+  WriteAll(folder, "ciphertext", "seeded", samples::SeededCiphertext);
+  WriteAll(folder, "plaintext", "plaintext", samples::PlaintextObject);
+  WriteAll(folder, "public_key", "public_key", samples::PublicKeyObject);
+  WriteAll(folder, "galois_keys", "seeded", samples::GaloisObject);
+  WriteAll(folder, "relin_keys", "full", samples::RelinObject);
+  WriteAll(folder, "secret_key", "zero", samples::SecretObject);
 }
 
 }  // namespace
@@ -58,9 +52,9 @@ void WriteAll(const std::string& folder) {
 
 int main(int argc, char** argv) {
   if (argc != 2) {
-    std::fprintf(stderr, "usage: %s OUT_DIR\n", argv[0]);
+    std::fprintf(stderr, "usage: %s CORPUS_DIR\n", argv[0]);
     return 2;
   }
-  alcove::fhe::WriteAll(argv[1]);
+  alcove::fhe::WriteEverything(argv[1]);
   return 0;
 }
