@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "services/fhe-proxy/database/snapshot.h"
+#include "services/fhe-proxy/record/record.h"
 
 namespace alcove::fhe_proxy {
 namespace {
@@ -224,7 +225,7 @@ TEST(CollectionInfoTest, ATokenNamesWhatWasWrittenAndThePlacementItWasWrittenTo)
 class SnapshotTest : public ::testing::Test {
  protected:
   const std::vector<int8_t> one = {50, -50}, two = {25, 100};
-  const RowSnapshot written{"key", {"id#1", 2, Metric::kDot, 3, {5, 9}}, {0, 3}, 50, {{"one", one}, {"two", two}}};
+  const RowSnapshot written{"key", {"id#1", 2, Metric::kDot, 3, {5, 9}}, {0, 3}, 50, {{"one", one}, {"two", two}}, {}};
   const std::string bytes = EncodeRowSnapshot(written);
 };
 
@@ -238,6 +239,41 @@ TEST_F(SnapshotTest, ComesBackWhole) {
   EXPECT_EQ(read->scale, 50);
   EXPECT_EQ(read->rows[1].id, "two");
   EXPECT_THAT(read->rows[1].numbers, ::testing::ElementsAre(25, 100));
+}
+
+TEST_F(SnapshotTest, ClustersComeBack) {
+  RowSnapshot cut = written;
+  cut.clusters = Clusters::From(2, {1, 2, 3, 4.5f, -5, 6}, {0, 7, -0.5f});
+  cut.cluster_rows = 100;
+  cut.clustered_rows = 400;
+  const std::string file = EncodeRowSnapshot(cut);
+  const auto read = DecodeRowSnapshot(file);
+  ASSERT_TRUE(read.ok()) << read.status();
+  ASSERT_NE(read->clusters, nullptr);
+  ASSERT_EQ(read->clusters->size(), 3u);
+  EXPECT_THAT(read->clusters->centroid(1), ::testing::ElementsAre(3, 4.5f));
+  EXPECT_EQ(read->clusters->weight(2), -0.5f);
+  EXPECT_EQ(read->cluster_rows, 100u);
+  EXPECT_EQ(read->clustered_rows, 400u);
+  EXPECT_EQ(read->rows[1].id, "two");
+  cut.clusters = Clusters::From(2, {1, NAN}, {0});
+  EXPECT_EQ(DecodeRowSnapshot(EncodeRowSnapshot(cut)).status().code(), absl::StatusCode::kDataLoss);
+  cut.clusters = nullptr;
+  EXPECT_EQ(DecodeRowSnapshot(EncodeRowSnapshot(cut)).status().code(), absl::StatusCode::kDataLoss);
+}
+
+TEST_F(SnapshotTest, AFileWrittenBeforeThereWereClustersIsRead) {
+  // The cut of version 2 is what version 1 lacks: 16 zero bytes between the scale and the number of rows.
+  std::string older = bytes.substr(0, bytes.size() - 64);
+  const size_t rows = older.size() - 2 * (4 + 3 + 2) - 8;
+  older.erase(rows - 16, 16);
+  older.replace(0, 8, "ALCPSR1\n");
+  SealRecord(older);
+  const auto read = DecodeRowSnapshot(older);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->scale, 50);
+  EXPECT_EQ(read->clusters, nullptr);
+  EXPECT_EQ(read->rows[1].id, "two");
 }
 
 TEST_F(SnapshotTest, AnIdIsThereOnce) {
