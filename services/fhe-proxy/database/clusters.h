@@ -19,9 +19,9 @@ class Clusters {
  public:
   static constexpr double kFill = 0.9;  // of the rows of a block, what Refit aims at
 
-  // Lloyd's iteration ("Least squares quantization in PCM", 1982) on a sample of 256 rows a cluster and at least 32,768, begun from rows
-  // spread evenly over the collection, then Refit; the same rows in the same order give the same clusters. 1 <=
-  // clusters
+  // Lloyd's iteration ("Least squares quantization in PCM", 1982) on a sample of 256 rows a cluster and at least
+  // 32,768, begun from rows spread evenly over the collection, then Refit; the same rows in the same order give the
+  // same clusters. 1 <= clusters
   // <= rows; row(i) gives `dimension` numbers. Cost: 8 passes over the sample, each clusters * dimension products a
   // row, and one over all rows.
   static std::shared_ptr<const Clusters> Train(size_t clusters, size_t per_block, size_t rows, uint32_t dimension,
@@ -47,8 +47,8 @@ class Clusters {
   // The cluster a row stands in: the one whose centroid has the least squared Euclidean distance after its weight is
   // taken off, the first of several.
   size_t Home(absl::Span<const int8_t> row) const;
-  // The `count` clusters nearest to the centroid of `cluster` after their weights are taken off, itself first; fewer when
-  // there are fewer.
+  // The `count` clusters nearest to the centroid of `cluster` after their weights are taken off, itself first; fewer
+  // when there are fewer.
   std::vector<uint32_t> Neighbours(size_t cluster, size_t count) const;
 
  private:
