@@ -10,8 +10,9 @@
 namespace alcove::fhe_proxy {
 namespace {
 
-constexpr size_t kSampledRows = 256;    // a cluster
-constexpr size_t kLeastSample = 32768;  // rows, if there are so many
+constexpr size_t kSampledRows = 256;               // a cluster
+constexpr size_t kLeastSample = 32768;             // rows, if there are so many
+constexpr size_t kMostSampled = size_t{64} << 20;  // numbers
 constexpr int kPasses = 8;
 constexpr int kFitPasses = 100;
 constexpr size_t kMostCloseness = size_t{32} << 20;  // numbers kept while rows are moved
@@ -88,7 +89,8 @@ std::vector<uint32_t> Clusters::Neighbours(size_t cluster, size_t count) const {
 std::shared_ptr<const Clusters> Clusters::Train(size_t clusters, size_t per_block, size_t rows, uint32_t dimension,
                                                 absl::FunctionRef<absl::Span<const int8_t>(size_t)> row,
                                                 TaskPool& pool) {
-  const size_t sampled = std::min(rows, std::max(clusters * kSampledRows, kLeastSample));
+  const size_t most = std::max(clusters, kMostSampled / dimension);
+  const size_t sampled = std::min({rows, most, std::max(clusters * kSampledRows, kLeastSample)});
   std::vector<float> sample;
   sample.reserve(sampled * dimension);
   for (size_t i = 0; i < sampled; ++i) {

@@ -19,11 +19,10 @@ class Clusters {
  public:
   static constexpr double kFill = 0.9;  // of the rows of a block, what Refit aims at
 
-  // Lloyd's iteration ("Least squares quantization in PCM", 1982) on a sample of 256 rows a cluster and at least
-  // 32,768, begun from rows spread evenly over the collection, then Refit; the same rows in the same order give the
-  // same clusters. 1 <= clusters
-  // <= rows; row(i) gives `dimension` numbers. Cost: 8 passes over the sample, each clusters * dimension products a
-  // row, and one over all rows.
+  // Lloyd's iteration ("Least squares quantization in PCM", 1982) on a sample of 256 rows a cluster, at least 32,768
+  // and at most 256 MB, begun from rows spread evenly over the collection, then Refit; the same rows in the same order
+  // give the same clusters. 1 <= clusters <= rows; row(i) gives `dimension` numbers. Cost: 8 passes over the sample,
+  // each clusters * dimension products a row, and Refit's.
   static std::shared_ptr<const Clusters> Train(size_t clusters, size_t per_block, size_t rows, uint32_t dimension,
                                                absl::FunctionRef<absl::Span<const int8_t>(size_t)> row, TaskPool& pool);
   // As Write wrote it: `centroids` [clusters, dimension], and a weight a cluster, all finite.
@@ -33,7 +32,8 @@ class Clusters {
   // The same centroids with weights under which each cluster's rows fill whole blocks of `per_block` rows to about
   // kFill, where that can be had by moving rows to clusters nearly as near (a power diagram of equal cells,
   // Aurenhammer, Hoffmann and Aronov, "Minkowski-type theorems and least-squares clustering", 1998). Blocks half empty
-  // are what every search pays for. Cost: clusters * dimension products a row.
+  // are what every search pays for. Cost: clusters * dimension products a row, of a sample if there are very many, and
+  // 128 MB meanwhile.
   std::shared_ptr<const Clusters> Refit(size_t per_block, size_t rows,
                                         absl::FunctionRef<absl::Span<const int8_t>(size_t)> row, TaskPool& pool) const;
 
