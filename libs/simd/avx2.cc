@@ -157,6 +157,71 @@ void DotU4Rows(const int8_t* q, size_t n, const uint8_t* base, size_t stride, co
   }
 }
 
+// The first `count` of eight 32-bit places, count <= 8.
+__m256i First(size_t count) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+void ScaleRows(const int32_t* sums, const float* scales, const uint32_t* ids, size_t count, float self, float weight,
+               float offset, float* out) {
+  const __m256 w = _mm256_set1_ps(weight), o = _mm256_set1_ps(offset), s = _mm256_set1_ps(self);
+  size_t j = 0;
+  for (; j + 8 <= count; j += 8) {
+    __m256 factor = w;
+    if (scales != nullptr) {
+      const uint32_t* const id = ids + j;
+      factor = _mm256_mul_ps(w, _mm256_setr_ps(scales[id[0]], scales[id[1]], scales[id[2]], scales[id[3]],
+                                               scales[id[4]], scales[id[5]], scales[id[6]], scales[id[7]]));
+    }
+    const __m256 sum = _mm256_cvtepi32_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(sums + j)));
+    _mm256_storeu_ps(out + j, _mm256_sub_ps(s, _mm256_mul_ps(factor, _mm256_sub_ps(sum, o))));
+  }
+  for (; j < count; ++j) {
+    const float scale = scales == nullptr ? 1 : scales[ids[j]];
+    out[j] = self - weight * scale * (static_cast<float>(sums[j]) - offset);
+  }
+}
+
+// Counts instead of searching: no branch to mispredict.
+size_t InsertSorted(float* keys, uint32_t* values, size_t size, size_t capacity, float key, uint32_t value) {
+  const __m256 k = _mm256_set1_ps(key);
+  size_t place = 0, i = 0;
+  for (; i + 8 <= size; i += 8) {
+    const __m256 before = _mm256_cmp_ps(_mm256_loadu_ps(keys + i), k, _CMP_LE_OQ);
+    place += static_cast<size_t>(__builtin_popcount(static_cast<unsigned>(_mm256_movemask_ps(before))));
+  }
+  if (i < size) {
+    const __m256i rest = First(size - i);
+    const __m256 before = _mm256_cmp_ps(_mm256_maskload_ps(keys + i, rest), k, _CMP_LE_OQ);
+    place += static_cast<size_t>(__builtin_popcount(
+        static_cast<unsigned>(_mm256_movemask_ps(_mm256_and_ps(before, _mm256_castsi256_ps(rest))))));
+  }
+  if (place >= capacity) return capacity;
+  size_t moved = (size < capacity ? size : capacity - 1) - place;
+  if (moved >= 8) {
+    // The first eight are read before and written after all others: they need no parts of eight.
+    const __m256 first_keys = _mm256_loadu_ps(keys + place);
+    const __m256i first_values = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values + place));
+    for (; moved > 8; moved -= moved < 16 ? moved - 8 : 8) {
+      const size_t from = place + moved - 8;
+      const __m256 a = _mm256_loadu_ps(keys + from);
+      const __m256i b = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values + from));
+      _mm256_storeu_ps(keys + from + 1, a);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(values + from + 1), b);
+    }
+    _mm256_storeu_ps(keys + place + 1, first_keys);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(values + place + 1), first_values);
+  } else {
+    for (size_t at = place + moved; at > place; --at) {
+      keys[at] = keys[at - 1];
+      values[at] = values[at - 1];
+    }
+  }
+  keys[place] = key;
+  values[place] = value;
+  return place;
+}
+
 void MultiplyF32(float* x, const float* y, size_t n) {
   size_t i = 0;
   for (; i + 8 <= n; i += 8) _mm256_storeu_ps(x + i, _mm256_mul_ps(_mm256_loadu_ps(x + i), _mm256_loadu_ps(y + i)));
@@ -268,6 +333,8 @@ void FillAvx2(Kernels& t) {
   t.dot_f16_rows = DotF16Rows;
   t.dot_u8_rows = DotU8Rows;
   t.dot_u4_rows = DotU4Rows;
+  t.scale_rows = ScaleRows;
+  t.insert_sorted = InsertSorted;
   t.multiply_f32 = MultiplyF32;
   t.max_abs_f32 = MaxAbsF32;
   t.expand_u8 = ExpandU8;
