@@ -204,10 +204,8 @@ TEST(Hnsw, ChangesToWideLinksWhenItOutgrowsNarrowOnes) {
 // Cuts every link to some nodes, of which some lead to each other.
 TEST(Hnsw, ReconnectMakesAWayToEveryNode) {
   constexpr size_t kNodes = 600, kSmall = 16;
-  for (const bool full : {false, true}) {
-    auto graph =
-        *Graph::Make({.dim = kSmall, .m = full ? size_t{4} : size_t{16}, .ef_construction = 40, .max_rows = kNodes},
-                     /*wide=*/false);
+  for (const size_t m : {4, 16}) {
+    auto graph = *Graph::Make({.dim = kSmall, .m = m, .ef_construction = 40, .max_rows = kNodes}, /*wide=*/false);
     const auto data = Clustered(kNodes, kSmall, 5);
     ASSERT_TRUE(graph->store().Grow(kNodes).ok());
     ASSERT_TRUE(graph->links().Grow(kNodes).ok());
@@ -231,10 +229,6 @@ TEST(Hnsw, ReconnectMakesAWayToEveryNode) {
         for (size_t i = 0; i < count; ++i) {
           if (!cut(links[i]) || (level == 0 && cut(node) && links[i] == node + 1)) links[kept++] = links[i];
         }
-        // Full lists all the same: the others' first link again and again.
-        if (full && level == 0 && kept > 0) {
-          while (kept < graph->links().capacity(0)) links[kept++] = links[0];
-        }
         graph->links().Write(node, level, {links, kept});
       }
     }
@@ -250,6 +244,33 @@ TEST(Hnsw, ReconnectMakesAWayToEveryNode) {
     }
     EXPECT_EQ(missed, 0u);
   }
+}
+
+// A tree whose every list is full, so that each link in it is the only way to a node: none may be lost for those that
+// the tree does not hold and whose nearest is inside of it.
+TEST(Hnsw, ReconnectLosesNoWayWhereListsAreFull) {
+  constexpr size_t kM = 4, kDegree = 2 * kM, kSmall = 16, kInner = 1 + kDegree + kDegree * kDegree;
+  constexpr size_t kTree = kDegree * kInner + 1, kNodes = kTree + kDegree;
+  auto graph = *Graph::Make({.dim = kSmall, .m = kM, .ef_construction = 40, .max_rows = kNodes}, /*wide=*/false);
+  auto data = Clustered(kNodes, kSmall, 6);
+  for (size_t i = 0; i < kDegree; ++i)
+    std::copy_n(data.data() + i * kSmall, kSmall, data.data() + (kTree + i) * kSmall);
+  ASSERT_TRUE(graph->store().Grow(kNodes).ok());
+  ASSERT_TRUE(graph->links().Grow(kNodes).ok());
+  std::vector<RowId> rows(kNodes);
+  std::iota(rows.begin(), rows.end(), RowId{0});
+  ASSERT_TRUE(graph->rows().Restore(rows, std::vector<uint8_t>(kNodes, LinkStore::kAlive)).ok());
+  Scratch scratch;
+  for (NodeId node = 0; node < kNodes; ++node) {
+    graph->store().Write(node, data.data() + node * kSmall, scratch.query);
+    ASSERT_TRUE(graph->links().Init(node, 0).ok());
+    std::vector<NodeId> links(kDegree);
+    std::iota(links.begin(), links.end(), node < kInner ? NodeId{kDegree} * node + 1 : NodeId{0});
+    graph->links().Write(node, 0, links);
+  }
+  graph->set_entry({0, 0});
+  EXPECT_EQ(graph->Reconnect(scratch), kNodes - kTree);
+  EXPECT_EQ(graph->Reconnect(scratch), 0u);
 }
 
 TEST(Hnsw, BuildsTheSameGraphTwiceWhenDeterministic) {

@@ -28,7 +28,8 @@ class WorkQueue {
   // The same for work that is usually short, from `loop`'s own thread. Tasks run at the end of the turn, which saves
   // waking a worker for each and the loop for its answer, and lets the answers share a write: the first of a turn
   // always, more of them while, going by those before, all take no longer than kTurn; the others go to the pool. One
-  // that takes more processor time than kShort holds up the loop once and sends those after it to the pool.
+  // that takes more processor time than kShort sends the rest of its turn to the pool, and those of later turns as well
+  // when it takes several times as long or such tasks are not rare.
   absl::Status SubmitShort(net::Loop& loop, absl::AnyInvocable<void()> task);
 
   TaskPool& pool() { return pool_; }

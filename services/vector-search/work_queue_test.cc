@@ -99,6 +99,20 @@ TEST_F(ShortTasks, KeepOffTheLoopForAWhileAfterALongOne) {
   EXPECT_LT(turns, 100'000) << "and come back";
 }
 
+TEST_F(ShortTasks, StayOnTheLoopAfterOneThatWasALittleLong) {
+  for (int i = 0; i < 100; ++i) RunTurn(1);
+  EXPECT_EQ(RunTurn(1, WorkQueue::kShort * 1.2), 1);
+  EXPECT_EQ(RunTurn(1), 1);
+  // But not when most are, nor after one that no accident explains.
+  for (int i = 0; i < 32; ++i) RunTurn(1, WorkQueue::kShort * 1.2);
+  EXPECT_EQ(RunTurn(1), 0);
+  while (RunTurn(1) == 0) {
+  }
+  for (int i = 0; i < 100; ++i) RunTurn(1);
+  EXPECT_EQ(RunTurn(1, 8 * WorkQueue::kShort), 1);
+  EXPECT_EQ(RunTurn(1), 0);
+}
+
 TEST_F(ShortTasks, AreRefusedWhenTheQueueIsFull) {
   absl::Notification release;
   for (int i = 0; i < 2; ++i) ASSERT_THAT(queue_.Submit([&] { release.WaitForNotification(); }), IsOk());

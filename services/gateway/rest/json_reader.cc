@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include <google/protobuf/descriptor.h>
@@ -15,6 +16,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/container/inlined_vector.h"
+#include "absl/strings/charconv.h"
 #include "absl/strings/str_cat.h"
 #include "libs/common/status.h"
 #include "libs/common/text.h"
@@ -70,6 +72,19 @@ std::string_view TypeName(od::json_type type) {
     case od::json_type::null: return "null";
   }
   return "something else";
+}
+
+// simdjson 3.0 misreads numbers of more than 19 digits that begin with zeros (0.5000000000000000000000001 as 1e-6), so
+// what it has found to be a long number is read again.
+simdjson::error_code GetDouble(od::value& value, double& out) {
+  constexpr size_t kLong = 19;
+  const std::string_view token = value.raw_json_token();
+  if (const auto error = value.get_double().get(out)) return error;
+  if (token.size() <= kLong) return simdjson::SUCCESS;
+  const auto [end, error] = absl::from_chars(token.data(), token.data() + token.size(), out);
+  // Too small for a double is zero or near it, as for shorter numbers.
+  const bool too_large = error == std::errc::result_out_of_range && std::abs(out) > 1;
+  return too_large ? simdjson::NUMBER_ERROR : simdjson::SUCCESS;
 }
 
 class Reader {
@@ -240,7 +255,7 @@ class Reader {
         continue;
       }
       double number = 0;
-      const simdjson::error_code error = item.get_double().get(number);
+      const simdjson::error_code error = GetDouble(item, number);
       if (error == simdjson::SUCCESS && std::abs(number) < kLargestFloatInput) {
         floats.Add(static_cast<float>(number));
         continue;
@@ -286,7 +301,7 @@ class Reader {
     const auto kind = field.cpp_type();
     if (kind == FieldDescriptor::CPPTYPE_FLOAT || kind == FieldDescriptor::CPPTYPE_DOUBLE) {
       double number = 0;
-      if (auto error = value.get_double().get(number)) return Malformed(error);
+      if (auto error = GetDouble(value, number)) return Malformed(error);
       return StoreDouble(message, field, number) ? absl::OkStatus() : Wrong(ExpectedText(field));
     }
     if (kind == FieldDescriptor::CPPTYPE_STRING || kind == FieldDescriptor::CPPTYPE_BOOL) {
@@ -432,7 +447,7 @@ class Reader {
       }
       case od::json_type::number: {
         double number = 0;
-        if (auto error = value.get_double().get(number)) return Malformed(error);
+        if (auto error = GetDouble(value, number)) return Malformed(error);
         out.set_number_value(number);
         return absl::OkStatus();
       }

@@ -78,6 +78,20 @@ TEST(JsonReader, ReadsFloatsEnumsMapsTimesAndBytes) {
   EXPECT_EQ(get->wait().nanos(), 500'000'000);
 }
 
+TEST(JsonReader, ReadsNumbersOfAnyLength) {
+  const std::string zeros(30, '0');
+  const auto read = Read<alcove::inference::v1::Embedding>(
+      R"({"values":[0.12345678901234567890123, -0.5000000000000000000000001, 12345678901234567890123.5,)"
+      R"( 0.00000000000000000000000000012345678901234567890e28, 1.)" +
+      zeros + "1, 0." + zeros + "]}");
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_THAT(read->values(), ::testing::ElementsAre(0.123456789f, -0.5f, 1.2345679e22f, 1.2345679f, 1.0f, 0.0f));
+  const auto single = Read<v1::SearchRequest>(R"({"score_threshold":0.5000000000000000000000001})");
+  ASSERT_TRUE(single.ok()) << single.status();
+  EXPECT_EQ(single->score_threshold(), 0.5f);
+  EXPECT_FALSE(Read<alcove::inference::v1::Embedding>(R"({"values":[0.00000000000000000000001e400]})").ok());
+}
+
 TEST(JsonReader, TreatsNullAsUnset) {
   const auto request = Read<v1::SearchRequest>(R"({"query":null,"filter":null,"score_threshold":null,"limit":null})");
   ASSERT_TRUE(request.ok()) << request.status();
